@@ -1,0 +1,46 @@
+// The door of the folder: runs transactions against endpoints over pooled connections.
+//
+// Threads: one executor; all calls and all outcomes on it.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "lmtp-client/transaction.hpp"
+
+namespace postern::lmtp_client {
+
+struct ClientOptions {
+    std::string hostname;                                             ///< for LHLO
+    std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
+    std::chrono::milliseconds reply_timeout = std::chrono::minutes(5);  ///< for one reply
+    std::chrono::milliseconds idle_max = std::chrono::seconds(30);    ///< an idle connection is closed after this
+    std::chrono::milliseconds age_max = std::chrono::minutes(5);      ///< no new transaction on an older one
+    std::size_t bdat_size_max = 1 << 20;                              ///< above it DATA is used even when CHUNKING is offered
+};
+
+class Client {
+public:
+    virtual ~Client() = default;
+
+    /// Runs one transaction on an idle connection to `endpoint` or on a new one. Every slot's outcome has been given
+    /// when it returns. A pooled connection that turns out to be dead before anything was answered is replaced by a new one,
+    /// silently and once.
+    virtual boost::asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction, OutcomeSink& outcomes,
+                                                       ClientOptions options) = 0;
+
+    /// Connects, LHLO, QUIT: is the store there? For the circuit's probe.
+    virtual boost::asio::awaitable<TransactionEnd> probe(Endpoint endpoint, ClientOptions options) = 0;
+
+    /// Closes idle connections (all, or one endpoint's).
+    virtual void close_idle() = 0;
+};
+
+[[nodiscard]] std::unique_ptr<Client> make_client(boost::asio::any_io_executor executor);
+
+}  // namespace postern::lmtp_client

@@ -1,0 +1,97 @@
+// One mail transaction with a store: what is to be sent, and what became of each recipient.
+//
+// Source: RFC 2033 sections 4.2 and 5. The rule that everything here serves: a recipient's fate is a reply that belongs to its
+// own slot, and nothing else (shared slots, early replies, other commands' replies never count).
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "queue/mail/dsn.hpp"
+#include "queue/mail/mailbox.hpp"
+#include "queue/mail/reply.hpp"
+#include "queue/mail/result.hpp"
+
+namespace postern::lmtp_client {
+
+/// Where a store listens: TCP or a Unix socket. Parsed from "127.0.0.1:24", "[::1]:24", "store.example:24", "unix:/path".
+struct Endpoint {
+    std::string host;        ///< empty for a Unix socket
+    std::uint16_t port = 0;
+    std::string unix_path;   ///< empty for TCP
+
+    [[nodiscard]] std::string to_string() const;
+    friend bool operator==(const Endpoint&, const Endpoint&) = default;
+    friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
+};
+
+/// One recipient of a transaction: its place in `Transaction::recipients` is its slot.
+struct TransactionRecipient {
+    mail::Mailbox address;
+    mail::DsnRecipientOptions dsn;   ///< passed on when the store offers DSN
+};
+
+/// The content, part by part. A transaction reads it at most once; a new one comes for each attempt.
+class ContentSource {
+public:
+    virtual ~ContentSource() = default;
+    /// The next part; empty at the end. An error means: the content cannot be read (or is damaged); the transaction is
+    /// given up without completing it at the store. The view is valid until the next call.
+    virtual boost::asio::awaitable<Result<std::string_view, std::string>> next() = 0;
+};
+
+struct Transaction {
+    mail::ReversePath sender;
+    std::vector<TransactionRecipient> recipients;  ///< at least one
+    std::uint64_t size = 0;                        ///< octets of the content
+    bool body_8bit = false;                        ///< the content has octets above 127
+    bool smtputf8 = false;                         ///< envelope or header need SMTPUTF8
+    mail::DsnMessageOptions dsn;
+    std::shared_ptr<ContentSource> content;
+};
+
+/// What became of one recipient.
+enum class Fate : std::uint8_t {
+    replied,    ///< the store gave a reply for this slot: success, transient or permanent, by its class
+    unable,     ///< the store cannot take it (SMTPUTF8, 8BITMIME, size): our own permanent reply
+    not_tried,  ///< nothing was asked about it, or its answer cannot count, and the content was surely not completed: charge nobody
+    unknown,    ///< the content may have been taken, and its reply never came: perhaps delivered
+};
+
+struct Outcome {
+    Fate fate = Fate::not_tried;
+    mail::Reply reply;      ///< with replied and unable
+};
+
+/// Whose fault a transaction that did not run to its end was.
+enum class Trouble : std::uint8_t {
+    none,
+    connect,       ///< no connection, or a timeout before the greeting
+    greeting,      ///< not a 220, or LHLO refused: the endpoint's fault
+    shutting_down, ///< 421, at any point
+    broken,        ///< closed, reset or timed out in the middle
+    protocol,      ///< a reply that is none, that comes unasked, too many or too few: out of step
+    content,       ///< our own content could not be read
+};
+
+struct TransactionEnd {
+    Trouble trouble = Trouble::none;
+    std::string detail;         ///< for log and operator: "connection refused", "421 4.3.2 going down", ... A stranger's text.
+    bool reused = false;        ///< ran on a connection that had served before
+    /// Keeps the connection from taking its next transaction. Let go of it once the outcomes are recorded, so that a power cut
+    /// repeats few deliveries; the connection then goes back to the pool, or is closed when the dialogue broke.
+    std::shared_ptr<void> lease;
+};
+
+/// Told of each recipient's fate as it becomes known, once for each slot, before run() returns.
+class OutcomeSink {
+public:
+    virtual ~OutcomeSink() = default;
+    virtual void outcome(std::size_t slot, Outcome outcome) = 0;
+};
+
+}  // namespace postern::lmtp_client

@@ -1,0 +1,153 @@
+// The durable queue, as the rest of the gateway sees it: accept, record, ask. SQLite is one engine behind it
+// (queue/sqlite_store.hpp); nothing here names SQL.
+//
+// Promises, which every engine keeps and tests/unit/queue/store_contract.hpp checks:
+//  1. A message whose commit answered `stored` survives a crash and a power cut, with envelope and content.
+//  2. A message whose commit answered anything else never appears, not after a restart either.
+//  3. Completions come in the order of the calls that caused them, each after the flush that covers it.
+//  4. A recorded result is never undone; a message goes when all its recipients are done, not before.
+//  5. load_due() sees every result whose completion ran before it was called (it runs in the writer's order).
+//  6. After a failed flush nothing is answered `stored` until the store was closed, reopened and verified.
+//
+// Threads: every function may be called from any thread; completions run on the store's writer thread, must not
+// block and must not throw. The writer works through what came in between two flushes in one transaction
+// (group commit).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "queue/message.hpp"
+#include "queue/mail/result.hpp"
+
+namespace postern::queue {
+
+enum class StoreStatus : std::uint8_t {
+    stored,     ///< durable
+    disk_full,  ///< 452 4.3.1: the disk, or the free space or message count that the configuration keeps
+    failed,     ///< 451 4.3.0: the store is closed after an I/O error, or damaged; it is being reopened
+};
+
+using StoreCompletion = std::function<void(StoreStatus)>;
+
+/// A message that is coming in. Dropped without commit(), it leaves nothing behind.
+/// Threads: one at a time.
+class IncomingMessage {
+public:
+    virtual ~IncomingMessage() = default;
+
+    [[nodiscard]] virtual MessageId id() const = 0;
+
+    /// Hands over the next part of the content (in order; any size; the session's chunk size is a good one). `done` runs
+    /// once the part was written (not flushed): wait for it before the next call, so that memory stays bounded.
+    virtual void append(std::string part, StoreCompletion done) = 0;
+
+    /// Ends the message. `last_part` is the rest of the content; a small message comes whole this way. The envelope's id is set by
+    /// the store; recipients carry ordinals 0..n-1. On `stored`, listener and `done` run after the flush.
+    /// At most once, and nothing after it.
+    virtual void commit(Envelope envelope, std::vector<Recipient> recipients, std::string last_part,
+                        StoreCompletion done) = 0;
+};
+
+/// What one attempt, or one command of the operator, changes in a recipient; and the row it leaves in the history.
+struct RecipientUpdate {
+    MessageId message;
+    Ordinal ordinal = 0;
+    RecipientState state = RecipientState::ready;
+    std::uint32_t attempts = 0;
+    std::uint32_t unknowns = 0;
+    Instant next_attempt_at{};
+    std::string backend;
+    std::string last_reply;
+    bool failed = false;
+};
+
+/// A row of the history (`postern history`). Written with relaxed flushing: a power cut may take the last second.
+struct HistoryEvent {
+    Instant at{};
+    MessageId message;
+    std::optional<Ordinal> ordinal;  ///< absent: about the message as a whole
+    std::string event;               ///< accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried
+    std::string sender;
+    std::string recipient;
+    std::string backend;
+    std::string endpoint;
+    std::uint32_t attempt = 0;
+    Duration duration{};
+    std::string reply;
+    std::string actor;               ///< "gateway", or who at the command line
+};
+
+/// A recipient that may be tried now, with what the scheduler must know of its message.
+struct DueRecipient {
+    MessageId message;
+    Recipient recipient;
+    Instant received_at{};
+    std::uint64_t size = 0;
+};
+
+/// A place in the order (next_attempt_at, message, ordinal): load_due goes on behind it.
+struct DueKey {
+    Instant next_attempt_at{};
+    MessageId message;
+    Ordinal ordinal = 0;
+    friend auto operator<=>(const DueKey&, const DueKey&) = default;
+};
+
+struct DuePage {
+    std::vector<DueRecipient> recipients;      ///< in order of DueKey
+    std::optional<DueKey> next;                ///< where to go on; nullopt: no more are due at `until`
+    std::optional<Instant> earliest_later;     ///< when nothing more is due: the first time after `until`, if any
+};
+
+/// Told of every group commit, on the writer thread, in order, before the completions of the same commit.
+class StoreListener {
+public:
+    virtual ~StoreListener() = default;
+    /// The messages that became durable with this flush. Completions of this flush run next, then batch_done().
+    virtual void committed(std::vector<std::shared_ptr<const CommittedMessage>> messages) = 0;
+    /// All completions of this flush have run: wake whoever waits, once.
+    virtual void batch_done() = 0;
+    /// The store closed itself after an error (`error` says which), or is back (`error` empty).
+    virtual void health_changed(const std::string& error) = 0;
+};
+
+class Store {
+public:
+    virtual ~Store() = default;
+
+    /// Begins a message. disk_full or failed: nothing can be accepted now (said at MAIL and at DATA).
+    /// `size_hint` is SIZE= of MAIL, 0 when absent.
+    [[nodiscard]] virtual StoreStatus admit(std::uint64_t size_hint) = 0;
+    [[nodiscard]] virtual std::unique_ptr<IncomingMessage> begin() = 0;
+
+    /// Records results. All or nothing; the message goes when its last recipient is done.
+    virtual void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done) = 0;
+
+    /// A line in the history alone (nothing durable waits for it).
+    virtual void note(HistoryEvent event) = 0;
+
+    /// The schedulable recipients of `backend` with next_attempt_at <= until, in order, behind `after`, at most `limit`.
+    /// `done` runs on the writer thread.
+    virtual void load_due(std::string backend, Instant until, std::optional<DueKey> after, std::size_t limit,
+                          std::function<void(Result<DuePage, StoreStatus>)> done) = 0;
+
+    /// The backends that schedulable recipients name: at the start, and after a reload, to find what must be routed anew.
+    virtual void load_backends(std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
+
+    /// Gives every schedulable recipient of `domain_key` that names another backend this one.
+    virtual void reassign(std::string domain_key, std::string backend, StoreCompletion done) = 0;
+
+    /// The distinct domains (lower case) of schedulable recipients that name `backend`.
+    virtual void load_domains(std::string backend, std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
+
+    /// Runs everything that was called before, flushes, and then `done`.
+    virtual void drain(std::function<void()> done) = 0;
+};
+
+}  // namespace postern::queue
