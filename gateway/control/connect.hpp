@@ -1,4 +1,5 @@
-// Where a command gets its operations from: the running gateway if one listens on the control socket, else the queue file.
+// Where a command gets its operations from: the running gateway if one listens on the control socket, else the queue
+// file.
 #pragma once
 
 #include <filesystem>

@@ -1,5 +1,5 @@
-// The JSON of the control API and of --json: pure, text in and text out. What comes out is ASCII (others are escaped), so
-// it is valid UTF-8 and safe for a terminal whatever a stranger put in; octets that are no UTF-8 become U+FFFD.
+// The JSON of the control API and of --json: pure, text in and text out. What comes out is ASCII (others are escaped),
+// so it is valid UTF-8 and safe for a terminal whatever a stranger put in; octets that are no UTF-8 become U+FFFD.
 #pragma once
 
 #include <optional>
@@ -32,7 +32,8 @@ using Decoded = Result<T, std::string>;
 
 [[nodiscard]] std::string encode(const std::vector<queue::ShapeCell>& cells);
 [[nodiscard]] Decoded<std::vector<queue::ShapeCell>> decode_shape(std::string_view json);
-/// One cell as --json prints it: {"backend": "stores", "counts": [{"up_to_seconds": 300, "recipients": 2}, ..., {"up_to_seconds": null, ...}]}.
+/// One cell as --json prints it: {"backend": "stores", "counts": [{"up_to_seconds": 300, "recipients": 2}, ...,
+/// {"up_to_seconds": null, ...}]}.
 [[nodiscard]] std::string encode(const queue::ShapeCell& cell, const ShapeRequest& request);
 
 [[nodiscard]] std::string encode(const Failure& failure);

@@ -1,5 +1,5 @@
-// What the control API needs of a running gateway; gateway/main fills it in over the delivery engine. Nothing here knows a socket, and
-// control knows nothing of delivery.
+// What the control API needs of a running gateway; gateway/main fills it in over the delivery engine. Nothing here
+// knows a socket, and control knows nothing of delivery.
 #pragma once
 
 #include <cstdint>
@@ -37,14 +37,14 @@ struct DiskStatus {
     std::string queue_path;
     std::uint64_t free_octets = 0;
     std::uint64_t minimum_free_octets = 0;
-    std::string error;              ///< why the store is closed; empty: it is well
+    std::string error;  ///< why the store is closed; empty: it is well
 };
 
 struct GatewaySnapshot {
-    bool running = true;            ///< false: the queue was read without a gateway
+    bool running = true;  ///< false: the queue was read without a gateway
     std::string version;
     std::uint64_t uptime_seconds = 0;
-    std::uint64_t sessions = 0;     ///< clients connected now
+    std::uint64_t sessions = 0;  ///< clients connected now
     Flow since_start;
     Flow last_minute;
     DiskStatus disk;
@@ -53,7 +53,7 @@ struct GatewaySnapshot {
 
 struct ApplyResult {
     enum class Status : std::uint8_t { done, disk_full, failed } status = Status::failed;
-    std::size_t changed = 0;        ///< recipients
+    std::size_t changed = 0;  ///< recipients
 
     ApplyResult() = default;
     ApplyResult(Status how, std::size_t count) : status(how), changed(count) {}
@@ -69,9 +69,9 @@ class LiveGateway {
 public:
     virtual ~LiveGateway() = default;
 
-    /// Does `verb` to each of `recipients` (at most 1000 at a time) that is still in a state that the verb acts on, in flight or not,
-    /// and records it with `actor` in the history. `done` runs once it is durable, on any thread; a callback that is destroyed
-    /// unused counts as failed.
+    /// Does `verb` to each of `recipients` (at most 1000 at a time) that is still in a state that the verb acts on, in
+    /// flight or not, and records it with `actor` in the history. `done` runs once it is durable, on any thread; a
+    /// callback that is destroyed unused counts as failed.
     virtual void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor,
                        std::function<void(ApplyResult)> done) = 0;
 

@@ -1,4 +1,5 @@
-// The operations done beside the queue: read with a Reader, change through a LiveGateway (a running one, or OfflineGateway).
+// The operations done beside the queue: read with a Reader, change through a LiveGateway (a running one, or
+// OfflineGateway).
 #pragma once
 
 #include <string>

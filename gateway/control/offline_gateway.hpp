@@ -17,7 +17,8 @@ namespace postern::control {
 class OfflineGateway final : public LiveGateway {
 public:
     /// `reader` and `clock` must outlive it. `version`: of this program, for status.
-    OfflineGateway(queue::SqliteStoreOptions options, queue::Reader& reader, const queue::Clock& clock, std::string version);
+    OfflineGateway(queue::SqliteStoreOptions options, queue::Reader& reader, const queue::Clock& clock,
+                   std::string version);
     ~OfflineGateway() override;
 
     /// Takes the lock, unless that was done. busy: another gateway has it.

@@ -1,5 +1,6 @@
 // The operations behind the commands. Three of this interface: LocalOperations does the work beside the queue, in the
-// gateway (for the server) or in a command with the gateway stopped; RemoteOperations asks a gateway over its control socket.
+// gateway (for the server) or in a command with the gateway stopped; RemoteOperations asks a gateway over its control
+// socket.
 //
 // Threads: one at a time. Calls block.
 #pragma once
@@ -32,9 +33,9 @@ struct ApplyRequest {
 };
 
 struct Outcome {
-    std::uint64_t messages = 0;           ///< that hold a recipient which matched
-    std::uint64_t recipients = 0;         ///< that matched, in a state that the verb acts on
-    std::uint64_t changed = 0;            ///< 0 with dry_run
+    std::uint64_t messages = 0;             ///< that hold a recipient which matched
+    std::uint64_t recipients = 0;           ///< that matched, in a state that the verb acts on
+    std::uint64_t changed = 0;              ///< 0 with dry_run
     std::vector<queue::MessageId> missing;  ///< named in the filter, but not in the queue
 };
 
@@ -47,7 +48,8 @@ class Operations {
 public:
     virtual ~Operations() = default;
 
-    /// The messages that match, oldest first; ends early when `each` returns false. `each` may block: nothing is held meanwhile.
+    /// The messages that match, oldest first; ends early when `each` returns false. `each` may block: nothing is held
+    /// meanwhile.
     [[nodiscard]] virtual Result<void, Failure> list(const queue::Filter& filter,
                                                      const std::function<bool(const MessageView&)>& each) = 0;
     [[nodiscard]] virtual Result<MessageView, Failure> show(queue::MessageId id) = 0;
@@ -57,8 +59,8 @@ public:
     [[nodiscard]] virtual Result<Outcome, Failure> apply(const ApplyRequest& request) = 0;
     [[nodiscard]] virtual Result<Status, Failure> status() = 0;
     [[nodiscard]] virtual Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) = 0;
-    [[nodiscard]] virtual Result<void, Failure> history(const queue::Filter& filter,
-                                                        const std::function<bool(const queue::HistoryEvent&)>& each) = 0;
+    [[nodiscard]] virtual Result<void, Failure> history(
+        const queue::Filter& filter, const std::function<bool(const queue::HistoryEvent&)>& each) = 0;
     [[nodiscard]] virtual Result<ReloadOutcome, Failure> reload() = 0;
 };
 

@@ -1,4 +1,5 @@
-// What an operator can do to a recipient, and from which states. Pure; the live gateway and the offline commands share it.
+// What an operator can do to a recipient, and from which states. Pure; the live gateway and the offline commands share
+// it.
 //
 //   retry    ready, waiting, unknown         -> ready, due now
 //   hold     ready, waiting, unknown, parked -> held

@@ -1,4 +1,5 @@
-// What the control API shows of a message: plain values, with every text still as the stranger wrote it (JSON and the terminal escape it).
+// What the control API shows of a message: plain values, with every text still as the stranger wrote it (JSON and the
+// terminal escape it).
 #pragma once
 
 #include <cstdint>
@@ -15,19 +16,19 @@ struct RecipientView {
     std::string address;
     queue::RecipientState state = queue::RecipientState::ready;
     std::uint32_t attempts = 0;
-    std::uint32_t unknowns = 0;                    ///< attempts whose answer never came
+    std::uint32_t unknowns = 0;                     ///< attempts whose answer never came
     std::optional<queue::Instant> next_attempt_at;  ///< only while it may be tried
     std::string backend;
     std::string last_reply;
-    bool failed = false;                           ///< with parked: refused for good (else expired)
+    bool failed = false;  ///< with parked: refused for good (else expired)
 };
 
 struct MessageView {
     queue::MessageId id;
     queue::Instant received_at{};
     std::uint64_t size = 0;
-    std::string sender;    ///< empty: the null sender
-    std::string client;    ///< IP address; empty for a Unix socket
+    std::string sender;  ///< empty: the null sender
+    std::string client;  ///< IP address; empty for a Unix socket
     std::string helo;
     std::string rdns;
     std::string protocol;

@@ -1,0 +1,222 @@
+#include "gateway/control/local_operations.hpp"
+
+#include <algorithm>
+#include <future>
+#include <memory>
+
+#include <fmt/format.h>
+
+namespace postern::control {
+namespace {
+
+// Messages whose view is kept while a listing reads; of those behind them only the id is, so that the listing of a
+// million costs 8 MB, and no read transaction is open while a slow reader takes the rows.
+constexpr std::size_t views_max = 1000;
+constexpr std::size_t apply_batch = 1000;  // what LiveGateway::apply takes at once
+
+/// Narrows the filter to what the verb acts on, so that --limit counts messages that change. False: nothing can match.
+bool narrow(queue::Filter& filter, Verb verb) {
+    if (filter.states.empty()) {
+        filter.states = source_states(verb);
+        return true;
+    }
+    std::erase_if(filter.states, [verb](queue::RecipientState state) { return !applies(verb, state); });
+    return !filter.states.empty();
+}
+
+}  // namespace
+
+Failure LocalOperations::failure(queue::ReadError error, queue::MessageId id) const {
+    switch (error) {
+        case queue::ReadError::not_found:
+            return Failure(FailureKind::not_found, fmt::format("{}: no such message in the queue", id.to_string()));
+        case queue::ReadError::damaged:
+            return Failure(FailureKind::damaged,
+                           fmt::format("{}: the message is damaged: {}", id.to_string(), reader_.last_error()));
+        case queue::ReadError::failed:
+            break;
+    }
+    return Failure(FailureKind::disk, fmt::format("cannot read the queue: {}", reader_.last_error()));
+}
+
+Result<void, Failure> LocalOperations::list(const queue::Filter& filter,
+                                            const std::function<bool(const MessageView&)>& each) {
+    std::vector<MessageView> views;
+    std::vector<queue::MessageId> others;
+    const auto read = reader_.list(filter, clock_.wall(), [&](const queue::QueuedMessage& message) {
+        if (views.size() < views_max) {
+            views.push_back(view_of(message));
+        } else {
+            others.push_back(message.envelope.id);
+        }
+        return true;
+    });
+    if (!read) {
+        return failure(read.error());
+    }
+    for (const MessageView& view : views) {
+        if (!each(view)) {
+            return {};
+        }
+    }
+    for (const queue::MessageId id : others) {
+        const auto message = reader_.find(id);
+        if (!message && message.error() == queue::ReadError::not_found) {
+            continue;  // delivered since
+        }
+        if (!message) {
+            return failure(message.error(), id);
+        }
+        if (!each(view_of(*message))) {
+            return {};
+        }
+    }
+    return {};
+}
+
+Result<MessageView, Failure> LocalOperations::show(queue::MessageId id) {
+    const auto message = reader_.find(id);
+    if (!message) {
+        return failure(message.error(), id);
+    }
+    return view_of(*message);
+}
+
+Result<void, Failure> LocalOperations::cat(queue::MessageId id, const std::function<bool(std::string_view)>& part) {
+    const auto verified = reader_.verify(id);
+    if (!verified) {
+        return failure(verified.error(), id);
+    }
+    for (std::uint32_t number = 0;; ++number) {
+        const auto content = reader_.content_part(id, number);
+        if (!content) {
+            return failure(content.error(), id);
+        }
+        if (content->empty() || !part(*content)) {
+            return {};
+        }
+    }
+}
+
+Result<Outcome, Failure> LocalOperations::apply(const ApplyRequest& request) {
+    Outcome outcome;
+    std::vector<RecipientRef> matched;
+    queue::Filter filter = request.filter;
+    if (narrow(filter, request.verb)) {
+        const auto read = reader_.match(
+            filter, clock_.wall(), [&](const queue::QueuedMessage& message, const queue::Recipient& recipient) {
+                if (applies(request.verb, recipient.state)) {
+                    const queue::MessageId id = message.envelope.id;
+                    outcome.messages += matched.empty() || matched.back().message != id ? 1U : 0U;
+                    matched.emplace_back(id, recipient.ordinal);
+                }
+                return true;
+            });
+        if (!read) {
+            return failure(read.error());
+        }
+    }
+    outcome.recipients = matched.size();
+    auto missing = find_missing(request.filter.ids, matched);
+    if (!missing) {
+        return missing.error();
+    }
+    outcome.missing = std::move(*missing);
+    if (!request.dry_run) {
+        const auto changed = change(request.verb, matched);
+        if (!changed) {
+            return changed.error();
+        }
+        outcome.changed = *changed;
+    }
+    return outcome;
+}
+
+Result<std::vector<queue::MessageId>, Failure> LocalOperations::find_missing(const std::vector<queue::MessageId>& ids,
+                                                                             const std::vector<RecipientRef>& found) {
+    std::vector<queue::MessageId> missing;
+    for (const queue::MessageId id : ids) {
+        const auto place =
+            std::lower_bound(found.begin(), found.end(), id,
+                             [](const RecipientRef& ref, queue::MessageId wanted) { return ref.message < wanted; });
+        if (place != found.end() && place->message == id) {
+            continue;
+        }
+        const auto message = reader_.find(id);
+        if (!message && message.error() != queue::ReadError::not_found) {
+            return failure(message.error(), id);
+        }
+        if (!message) {
+            missing.push_back(id);
+        }
+    }
+    return missing;
+}
+
+Result<std::uint64_t, Failure> LocalOperations::change(Verb verb, const std::vector<RecipientRef>& recipients) {
+    std::uint64_t changed = 0;
+    for (std::size_t at = 0; at < recipients.size();) {
+        const std::size_t end = std::min(at + apply_batch, recipients.size());
+        std::vector<RecipientRef> batch(recipients.begin() + static_cast<std::ptrdiff_t>(at),
+                                        recipients.begin() + static_cast<std::ptrdiff_t>(end));
+        at = end;
+        // The callback alone owns the promise: destroyed unused, it breaks it, and the wait ends.
+        auto promise = std::make_shared<std::promise<ApplyResult>>();
+        auto future = promise->get_future();
+        gateway_.apply(verb, std::move(batch), actor_,
+                       [held = std::move(promise)](ApplyResult result) { held->set_value(result); });
+        ApplyResult result;
+        try {
+            result = future.get();
+        } catch (const std::future_error&) {
+            result = ApplyResult(ApplyResult::Status::failed, 0);
+        }
+        changed += result.changed;
+        if (result.status != ApplyResult::Status::done) {
+            const char* why = result.status == ApplyResult::Status::disk_full ? "the disk is full"
+                                                                              : "the change could not be recorded";
+            return Failure(FailureKind::disk,
+                           fmt::format("{} ({} of {} recipients were changed)", why, changed, recipients.size()));
+        }
+    }
+    return changed;
+}
+
+Result<Status, Failure> LocalOperations::status() {
+    Status status;
+    status.gateway = gateway_.snapshot();
+    const auto totals = reader_.totals();
+    if (!totals) {
+        return failure(totals.error());
+    }
+    status.queue = *totals;
+    const queue::Instant now = clock_.wall();
+    if (totals->oldest && *totals->oldest < now) {
+        status.oldest_seconds =
+            static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now - *totals->oldest).count());
+    }
+    return status;
+}
+
+Result<std::vector<queue::ShapeCell>, Failure> LocalOperations::shape(const ShapeRequest& request) {
+    const auto cells = reader_.shape(request.by, request.bounds, clock_.wall());
+    if (!cells) {
+        return failure(cells.error());
+    }
+    return *cells;
+}
+
+Result<void, Failure> LocalOperations::history(const queue::Filter& filter,
+                                               const std::function<bool(const queue::HistoryEvent&)>& each) {
+    queue::HistoryFilter wanted;
+    wanted.filter = filter;
+    const auto read = reader_.history(wanted, clock_.wall(), each);
+    if (!read) {
+        return failure(read.error());
+    }
+    return {};
+}
+
+Result<ReloadOutcome, Failure> LocalOperations::reload() { return gateway_.reload(actor_); }
+
+}  // namespace postern::control

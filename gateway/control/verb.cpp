@@ -1,0 +1,102 @@
+#include "gateway/control/verb.hpp"
+
+#include <algorithm>
+
+namespace postern::control {
+
+using queue::RecipientState;
+
+std::string_view to_string(Verb verb) {
+    switch (verb) {
+        case Verb::retry:
+            return "retry";
+        case Verb::hold:
+            return "hold";
+        case Verb::release:
+            return "release";
+        case Verb::remove:
+            return "remove";
+    }
+    return "";
+}
+
+std::optional<Verb> parse_verb(std::string_view text) {
+    for (const Verb verb : {Verb::retry, Verb::hold, Verb::release, Verb::remove}) {
+        if (to_string(verb) == text) {
+            return verb;
+        }
+    }
+    return std::nullopt;
+}
+
+std::string_view event_name(Verb verb) {
+    switch (verb) {
+        case Verb::retry:
+            return "retried";
+        case Verb::hold:
+            return "held";
+        case Verb::release:
+            return "released";
+        case Verb::remove:
+            return "removed";
+    }
+    return "";
+}
+
+const std::vector<RecipientState>& source_states(Verb verb) {
+    static const std::vector<RecipientState> retry{RecipientState::ready, RecipientState::waiting,
+                                                   RecipientState::unknown};
+    static const std::vector<RecipientState> hold{RecipientState::ready, RecipientState::waiting,
+                                                  RecipientState::unknown, RecipientState::parked};
+    static const std::vector<RecipientState> release{RecipientState::held, RecipientState::parked};
+    static const std::vector<RecipientState> remove{RecipientState::ready, RecipientState::waiting,
+                                                    RecipientState::unknown, RecipientState::held,
+                                                    RecipientState::parked};
+    switch (verb) {
+        case Verb::retry:
+            return retry;
+        case Verb::hold:
+            return hold;
+        case Verb::release:
+            return release;
+        case Verb::remove:
+            break;
+    }
+    return remove;
+}
+
+bool applies(Verb verb, RecipientState state) {
+    const auto& states = source_states(verb);
+    return std::find(states.begin(), states.end(), state) != states.end();
+}
+
+queue::RecipientUpdate update_for(Verb verb, queue::MessageId message, const queue::Recipient& recipient,
+                                  queue::Instant now) {
+    queue::RecipientUpdate update;
+    update.message = message;
+    update.ordinal = recipient.ordinal;
+    update.attempts = recipient.attempts;
+    update.unknowns = recipient.unknowns;
+    update.backend = recipient.backend;
+    update.last_reply = recipient.last_reply;
+    update.next_attempt_at = now;
+    switch (verb) {
+        case Verb::retry:
+        case Verb::release:
+            // Unknowns count towards being held for good; who was released on purpose starts anew.
+            update.unknowns = verb == Verb::release ? 0 : recipient.unknowns;
+            update.state = RecipientState::ready;
+            break;
+        case Verb::hold:
+            update.state = RecipientState::held;
+            update.failed = recipient.failed;
+            break;
+        case Verb::remove:
+            update.state = RecipientState::removed;
+            update.failed = recipient.failed;
+            break;
+    }
+    return update;
+}
+
+}  // namespace postern::control
