@@ -1,0 +1,67 @@
+// How commands are composed: each declares itself below the root, and run() runs the one that the command line names.
+// gateway/main adds `serve` and `store` the same way:
+//
+//     void declare_serve(CLI::App& root, cli::Invocation& invocation) {
+//         auto options = std::make_shared<ServeOptions>();
+//         CLI::App& app = cli::add_command(root, invocation, "serve", "run the gateway in the foreground",
+//                                          [&invocation, options] { return serve(invocation, *options); });
+//         app.add_option(...);
+//     }
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gateway/cli/exit_status.hpp"
+#include "gateway/cli/terminal.hpp"
+#include "gateway/config/config.hpp"
+#include "gateway/control/connect.hpp"
+
+namespace CLI {
+class App;
+}
+
+namespace postern::cli {
+
+/// What the commands work with; tests put their own in.
+struct Context {
+    Terminal terminal;
+    const queue::Clock& clock;
+    std::filesystem::path config_file = "/etc/postern/postern.yaml";  ///< unless -c says another
+    std::function<config::Loaded(const std::filesystem::path&)> load_config = config::load;
+    std::function<Result<std::unique_ptr<control::Operations>, control::Failure>(const control::ConnectOptions&,
+                                                                                 const queue::Clock&)>
+        connect = control::connect;
+};
+
+/// One run of the program.
+struct Invocation {
+    Context& context;
+    std::filesystem::path config_file;
+    std::function<int()> chosen;  ///< the command, once the command line was read
+
+    explicit Invocation(Context& what) : context(what), config_file(what.config_file) {}
+
+    void say(std::string_view line) const;       ///< to standard output
+    void complain(std::string_view line) const;  ///< to standard error, behind "postern: "
+    /// Loads the configuration; nullptr when it is bad: all problems were printed, and exit_config is due.
+    [[nodiscard]] std::shared_ptr<const config::Config> load_config() const;
+};
+
+using Declare = std::function<void(CLI::App& root, Invocation& invocation)>;
+
+/// Adds a command with -c/--config. `run` returns the exit status.
+CLI::App& add_command(CLI::App& parent, Invocation& invocation, const std::string& name, const std::string& description,
+                      std::function<int()> run);
+
+/// Reads the command line (without the program's name) and runs its command. `others`: what gateway/main declares.
+[[nodiscard]] int run(const std::vector<std::string>& arguments, Context& context, const std::vector<Declare>& others);
+
+/// The whole of main(): standard streams, $POSTERN_CONFIG, run(), and the exit status, also when standard output is
+/// gone.
+[[nodiscard]] int main(int count, char** arguments, const std::vector<Declare>& others);
+
+}  // namespace postern::cli

@@ -1,0 +1,218 @@
+#include "gateway/cli/render.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "gateway/cli/words.hpp"
+#include "queue/mail/printable.hpp"
+
+namespace postern::cli {
+namespace {
+
+std::string field(std::string_view name, std::string_view value) { return fmt::format("{:<12}{}\n", name, value); }
+std::string sub_field(std::string_view name, std::string_view value) {
+    return fmt::format("  {:<14}{}\n", name, value);
+}
+
+std::string client_of(const control::MessageView& message) {
+    std::string text = message.client.empty() ? "a local socket" : "[" + mail::printable(message.client) + "]";
+    if (!message.rdns.empty()) {
+        text = mail::printable(message.rdns) + " " + text;
+    }
+    return fmt::format("{}, HELO {}, {}", text, mail::printable(message.helo), mail::printable(message.protocol));
+}
+
+std::string state_of(const control::RecipientView& recipient) {
+    const std::string state(queue::to_string(recipient.state));
+    switch (recipient.state) {
+        case queue::RecipientState::unknown:
+            return state + " (the store's answer never came: perhaps delivered already)";
+        case queue::RecipientState::parked:
+            return state + (recipient.failed ? " (a store refused it for good)" : " (it expired)");
+        case queue::RecipientState::held:
+            return state + " (until it is released)";
+        case queue::RecipientState::ready:
+        case queue::RecipientState::waiting:
+        case queue::RecipientState::delivered:
+        case queue::RecipientState::removed:
+            break;
+    }
+    return state;
+}
+
+std::string render_recipient(const control::RecipientView& recipient, queue::Instant now) {
+    std::string text = "\n" + mail::printable(recipient.address) + "\n";
+    text += sub_field("state", state_of(recipient));
+    std::string attempts = std::to_string(recipient.attempts);
+    if (recipient.unknowns != 0) {
+        attempts += fmt::format(", and {} without an answer", recipient.unknowns);
+    }
+    text += sub_field("attempts", attempts);
+    if (recipient.next_attempt_at) {
+        text += sub_field("next attempt", until_with_time(*recipient.next_attempt_at, now));
+    }
+    text += sub_field("backend", mail::printable(recipient.backend));
+    if (!recipient.last_reply.empty()) {
+        text += sub_field("last reply", mail::printable(recipient.last_reply));
+    }
+    return text;
+}
+
+std::string render_flow(std::string_view name, const control::Flow& flow) {
+    return fmt::format("{:<12}{:>12}{:>12}{:>12}{:>12}\n", name, flow.accepted, flow.delivered, flow.deferred,
+                       flow.failed);
+}
+
+std::string render_queue(const control::Status& status) {
+    std::string states;
+    for (const auto& [state, number] : status.queue.recipients) {
+        if (number != 0 && !queue::is_done(state)) {
+            states += fmt::format("{}{} {}", states.empty() ? "" : ", ", number, queue::to_string(state));
+        }
+    }
+    std::string messages = count(status.queue.messages, "message");
+    if (status.queue.messages != 0) {
+        messages += ", the oldest " + span(std::chrono::seconds(status.oldest_seconds));
+    }
+    return field("Queue", messages) + field("Recipients", states.empty() ? "none" : states);
+}
+
+std::string render_backends(const std::vector<control::BackendStatus>& backends) {
+    std::size_t width = 0;
+    for (const control::BackendStatus& backend : backends) {
+        for (const control::EndpointStatus& endpoint : backend.endpoints) {
+            width = std::max(width, columns(endpoint.address));
+        }
+    }
+    std::string text;
+    for (const control::BackendStatus& backend : backends) {
+        text += field("Backend", mail::printable(backend.name));
+        for (const control::EndpointStatus& endpoint : backend.endpoints) {
+            text += fmt::format("  {}  {:<8}  {} in flight, {}", pad_right(mail::printable(endpoint.address), width),
+                                endpoint.state, endpoint.in_flight, count(endpoint.connections, "connection"));
+            if (!endpoint.last_error.empty()) {
+                text += "; " + mail::printable(endpoint.last_error);
+            }
+            text += '\n';
+        }
+    }
+    return text;
+}
+
+}  // namespace
+
+std::string render_message(const control::MessageView& message, queue::Instant now) {
+    std::string text = field("Id", message.id.to_string());
+    text += field("Received",
+                  fmt::format("{} ({} ago)", queue::to_rfc3339(message.received_at), span(now - message.received_at)));
+    text += field("Sender", "<" + mail::printable(message.sender) + ">");
+    text += field("Client", client_of(message));
+    std::string content = fmt::format("{} ({})", size(message.size), count(message.size, "octet"));
+    content += message.has_8bit ? ", 8-bit" : "";
+    content += message.smtputf8 ? ", SMTPUTF8" : "";
+    text += field("Size", content);
+    if (!message.envid.empty()) {
+        text += field("Envelope id", mail::printable(message.envid));
+    }
+    text += field("Recipients", fmt::format("{}: {}", message.recipients.size(), recipients_by_state(message)));
+    for (const control::RecipientView& recipient : message.recipients) {
+        text += render_recipient(recipient, now);
+    }
+    return text;
+}
+
+std::string render_status(const control::Status& status) {
+    const control::GatewaySnapshot& gateway = status.gateway;
+    std::string text;
+    if (gateway.running) {
+        text = field("Gateway", fmt::format("postern {}, up {}, {}", mail::printable(gateway.version),
+                                            span(std::chrono::seconds(gateway.uptime_seconds)),
+                                            count(gateway.sessions, "session")));
+    } else {
+        text = field("Gateway", "not running");
+    }
+    text += render_queue(status);
+    text +=
+        field("Disk", fmt::format("{} free, at least {} kept; {}", size(gateway.disk.free_octets),
+                                  size(gateway.disk.minimum_free_octets), mail::printable(gateway.disk.queue_path)));
+    if (!gateway.disk.error.empty()) {
+        text += field("", "the queue is closed: " + mail::printable(gateway.disk.error));
+    }
+    if (gateway.running) {
+        text += fmt::format("\n{:<12}{:>12}{:>12}{:>12}{:>12}\n", "", "accepted", "delivered", "deferred", "failed");
+        text += render_flow("last minute", gateway.last_minute);
+        text += render_flow("since start", gateway.since_start);
+        text += "\n" + render_backends(gateway.backends);
+    }
+    return text;
+}
+
+std::string render_shape(std::vector<queue::ShapeCell> cells, const control::ShapeRequest& request) {
+    const auto total = [](const queue::ShapeCell& cell) {
+        return std::accumulate(cell.counts.begin(), cell.counts.end(), std::uint64_t{0});
+    };
+    std::sort(cells.begin(), cells.end(), [&total](const queue::ShapeCell& a, const queue::ShapeCell& b) {
+        return total(a) != total(b) ? total(a) > total(b) : a.key < b.key;
+    });
+    const std::size_t buckets = request.bounds.size() + 1;
+    queue::ShapeCell sum;
+    sum.key = "TOTAL";
+    sum.counts.assign(buckets, 0);
+    std::size_t key_width = sum.key.size();
+    for (queue::ShapeCell& cell : cells) {
+        cell.counts.resize(buckets);
+        cell.key = mail::printable(cell.key);
+        key_width = std::max(key_width, columns(cell.key));
+        for (std::size_t i = 0; i < buckets; ++i) {
+            sum.counts[i] += cell.counts[i];
+        }
+    }
+    cells.insert(cells.begin(), sum);
+    // Each count is as wide as its column's sum, which is the widest.
+    std::vector<std::string> names{"T"};
+    for (const queue::Duration bound : request.bounds) {
+        names.push_back(span(bound));
+    }
+    names.push_back(request.bounds.empty() ? "all" : span(request.bounds.back()) + "+");
+    std::string text(key_width, ' ');
+    std::vector<std::size_t> widths;
+    for (std::size_t i = 0; i < names.size(); ++i) {
+        const std::uint64_t widest = i == 0 ? total(sum) : sum.counts[i - 1];
+        widths.push_back(2 + std::max(names[i].size(), std::to_string(widest).size()));
+        text += pad_left(names[i], widths[i]);
+    }
+    text += '\n';
+    for (const queue::ShapeCell& cell : cells) {
+        text += pad_right(cell.key, key_width) + pad_left(std::to_string(total(cell)), widths[0]);
+        for (std::size_t i = 0; i < buckets; ++i) {
+            text += pad_left(std::to_string(cell.counts[i]), widths[i + 1]);
+        }
+        text += '\n';
+    }
+    return text;
+}
+
+std::string render_event(const queue::HistoryEvent& event) {
+    std::string text = fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at), event.message.to_string(),
+                                   mail::printable(event.event));
+    if (event.ordinal) {
+        text += " " + mail::printable(event.recipient);
+    } else {
+        text += " from <" + mail::printable(event.sender) + ">";
+    }
+    if (!event.endpoint.empty()) {
+        text += fmt::format("  {} {}, attempt {}, {} ms", mail::printable(event.backend),
+                            mail::printable(event.endpoint), event.attempt, event.duration.count());
+    }
+    if (!event.reply.empty()) {
+        text += "  " + mail::printable(event.reply);
+    }
+    if (!event.actor.empty() && event.actor != "gateway") {
+        text += "  by " + mail::printable(event.actor);
+    }
+    return text + '\n';
+}
+
+}  // namespace postern::cli

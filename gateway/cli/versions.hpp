@@ -1,0 +1,15 @@
+// The version of the program and of the libraries that it runs on.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace postern::cli {
+
+[[nodiscard]] std::string version();   ///< "0.1.0"
+[[nodiscard]] std::string revision();  ///< of git when the build was configured, or "unknown"
+/// Name and version; of shared libraries the one that was loaded.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> library_versions();
+
+}  // namespace postern::cli
