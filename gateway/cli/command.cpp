@@ -103,13 +103,14 @@ int run(const std::vector<std::string>& arguments, Context& context, const std::
     return invocation.chosen ? invocation.chosen() : exit_usage;
 }
 
-int main(int count, char** arguments, const std::vector<Declare>& others) {
+int main(int count, char** arguments, const std::vector<Declare>& others, FindRoute find_route) {
     // A reader that leaves (`| head`) shows as EPIPE, and the command ends in good order.
     static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     DescriptorOutput out(STDOUT_FILENO);
     DescriptorOutput err(STDERR_FILENO);
     const queue::SystemClock clock;
     Context context{Terminal{out, err, columns_of(STDOUT_FILENO), ask_operator}, clock};
+    context.find_route = std::move(find_route);
     if (const char* file = std::getenv("POSTERN_CONFIG"); file != nullptr && *file != '\0') {
         context.config_file = file;
     }

@@ -26,6 +26,16 @@ class App;
 
 namespace postern::cli {
 
+/// Where mail for an address goes, and why, as `postern route` tells it.
+struct Route {
+    std::string rule;   ///< the domain pattern that decides: "*.example.com"
+    std::string check;  ///< how its recipients are checked: "any"
+    std::string backend;
+    std::vector<std::string> endpoints;  ///< in the order in which they would be tried
+};
+/// nullopt: the domain is not ours.
+using FindRoute = std::function<std::optional<Route>(const config::Config&, const mail::Mailbox&)>;
+
 /// What the commands work with; tests put their own in.
 struct Context {
     Terminal terminal;
@@ -35,6 +45,7 @@ struct Context {
     std::function<Result<std::unique_ptr<control::Operations>, control::Failure>(const control::ConnectOptions&,
                                                                                  const queue::Clock&)>
         connect = control::connect;
+    FindRoute find_route = nullptr;  ///< set by gateway/main from routing
 };
 
 /// One run of the program.
@@ -62,6 +73,6 @@ CLI::App& add_command(CLI::App& parent, Invocation& invocation, const std::strin
 
 /// The whole of main(): standard streams, $POSTERN_CONFIG, run(), and the exit status, also when standard output is
 /// gone.
-[[nodiscard]] int main(int count, char** arguments, const std::vector<Declare>& others);
+[[nodiscard]] int main(int count, char** arguments, const std::vector<Declare>& others, FindRoute find_route);
 
 }  // namespace postern::cli

@@ -215,4 +215,15 @@ std::string render_event(const queue::HistoryEvent& event) {
     return text + '\n';
 }
 
+std::string render_route(const std::string& address, const Route& route) {
+    std::string text = field("Recipient", mail::printable(address));
+    text += field("Rule", mail::printable(route.rule));
+    text += field("Check", route.check);
+    text += field("Backend", mail::printable(route.backend));
+    for (std::size_t i = 0; i < route.endpoints.size(); ++i) {
+        text += field(i == 0 ? "Endpoints" : "", mail::printable(route.endpoints[i]));
+    }
+    return text;
+}
+
 }  // namespace postern::cli

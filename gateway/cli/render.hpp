@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/cli/command.hpp"
 #include "gateway/control/operations.hpp"
 
 namespace postern::cli {
@@ -38,5 +39,7 @@ private:
 [[nodiscard]] std::string render_status(const control::Status& status);
 [[nodiscard]] std::string render_shape(std::vector<queue::ShapeCell> cells, const control::ShapeRequest& request);
 [[nodiscard]] std::string render_event(const queue::HistoryEvent& event);  ///< one line
+
+[[nodiscard]] std::string render_route(const std::string& address, const Route& route);
 
 }  // namespace postern::cli

@@ -1,11 +1,13 @@
-// postern check, version: what needs no queue.
+// postern check, route, version: what needs no queue.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
 #include "gateway/cli/detail/declare.hpp"
+#include "gateway/cli/render.hpp"
 #include "gateway/cli/versions.hpp"
+#include "queue/mail/printable.hpp"
 
 namespace postern::cli::detail {
 namespace {
@@ -20,6 +22,43 @@ int check(const Invocation& invocation) {
         err.write("warning: " + warning.to_string() + '\n');
     }
     return loaded.config ? exit_done : exit_config;
+}
+
+struct RouteOptions {
+    std::string address;
+    bool json = false;
+};
+
+std::string json_of(const mail::Mailbox& address, const Route& route) {
+    nlohmann::ordered_json object;
+    object["address"] = address.to_string();
+    object["rule"] = route.rule;
+    object["check"] = route.check;
+    object["backend"] = route.backend;
+    object["endpoints"] = route.endpoints;
+    return object.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
+}
+
+int route(const Invocation& invocation, const RouteOptions& options) {
+    const auto address = mail::Mailbox::parse(options.address, mail::Utf8::allowed);
+    if (!address) {
+        invocation.complain(fmt::format("`{}` is not an address: {}", mail::printable(options.address, 400),
+                                        mail::describe(address.error())));
+        return exit_data;
+    }
+    const auto config = invocation.load_config();
+    if (!config) {
+        return exit_config;
+    }
+    const auto found = invocation.context.find_route(*config, *address);
+    if (!found) {
+        invocation.complain(fmt::format("{}: no rule of `domains` covers {}: refused with 550 5.7.1",
+                                        mail::printable(address->to_string()), mail::printable(address->domain())));
+        return exit_no;
+    }
+    invocation.context.terminal.out.write(options.json ? json_of(*address, *found) + '\n'
+                                                       : render_route(address->to_string(), *found));
+    return exit_done;
 }
 
 int print_version(const Invocation& invocation, bool json) {
@@ -46,6 +85,12 @@ int print_version(const Invocation& invocation, bool json) {
 void declare_config_commands(CLI::App& root, Invocation& invocation) {
     add_command(root, invocation, "check", "validate the configuration; prints nothing when it is good",
                 [&invocation] { return check(invocation); });
+
+    auto route_options = std::make_shared<RouteOptions>();
+    CLI::App& route_app = add_command(root, invocation, "route", "where mail for an address goes, and why",
+                                      [&invocation, route_options] { return route(invocation, *route_options); });
+    route_app.add_option("ADDRESS", route_options->address, "the recipient")->required();
+    add_json_flag(route_app, route_options->json);
 
     auto json = std::make_shared<bool>(false);
     CLI::App& version_app = add_command(root, invocation, "version", "the version of the program and of its libraries",

@@ -3,7 +3,7 @@
 #include <sys/socket.h>
 
 #include "gateway/control/detail/unix_stream.hpp"
-#include "server_fixture.hpp"
+#include "tests/unit/gateway/control/server_fixture.hpp"
 
 namespace postern::control::test {
 namespace {

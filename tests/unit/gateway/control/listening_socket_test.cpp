@@ -5,7 +5,7 @@
 
 #include <fstream>
 
-#include "fakes.hpp"
+#include "tests/unit/gateway/control/fakes.hpp"
 
 namespace postern::control::detail {
 namespace {

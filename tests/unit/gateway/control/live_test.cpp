@@ -2,7 +2,7 @@
 #include <pwd.h>
 
 #include "gateway/control/json.hpp"
-#include "server_fixture.hpp"
+#include "tests/unit/gateway/control/server_fixture.hpp"
 
 namespace postern::control::test {
 namespace {

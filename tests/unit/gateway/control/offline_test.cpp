@@ -3,9 +3,9 @@
 
 #include <future>
 
-#include "fakes.hpp"
 #include "gateway/control/connect.hpp"
 #include "gateway/control/detail/listening_socket.hpp"
+#include "tests/unit/gateway/control/fakes.hpp"
 
 namespace postern::control::test {
 namespace {

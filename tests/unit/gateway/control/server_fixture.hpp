@@ -3,9 +3,9 @@
 
 #include <gtest/gtest.h>
 
-#include "fakes.hpp"
 #include "gateway/control/connect.hpp"
 #include "gateway/control/server.hpp"
+#include "tests/unit/gateway/control/fakes.hpp"
 
 namespace postern::control::test {
 

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "fakes.hpp"
+#include "tests/unit/gateway/control/fakes.hpp"
 
 namespace postern::control::test {
 namespace {
