@@ -23,7 +23,7 @@ std::string path_of(const CLI::App& root) {
     const CLI::App* app = &root;
     while (!app->get_subcommands().empty()) {
         app = app->get_subcommands().front();
-        path += " " + app->get_name();
+        path += fmt::format(" {}", app->get_name());
     }
     return path;
 }
@@ -106,8 +106,8 @@ int run(const std::vector<std::string>& arguments, Context& context, const std::
 int main(int count, char** arguments, const std::vector<Declare>& others, FindRoute find_route) {
     // A reader that leaves (`| head`) shows as EPIPE, and the command ends in good order.
     static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
-    DescriptorOutput out(STDOUT_FILENO);
-    DescriptorOutput err(STDERR_FILENO);
+    DescriptorOutput out(STDOUT_FILENO, Buffering::full);
+    DescriptorOutput err(STDERR_FILENO, Buffering::none);
     const queue::SystemClock clock;
     Context context{Terminal{out, err, columns_of(STDOUT_FILENO), ask_operator}, clock};
     context.find_route = std::move(find_route);
@@ -122,7 +122,6 @@ int main(int count, char** arguments, const std::vector<Declare>& others, FindRo
         err.write(fmt::format("postern: cannot write: {}\n", std::generic_category().message(out.error())));
         status = exit_disk;
     }
-    err.flush();
     return status;
 }
 

@@ -17,9 +17,9 @@ std::string sub_field(std::string_view name, std::string_view value) {
 }
 
 std::string client_of(const control::MessageView& message) {
-    std::string text = message.client.empty() ? "a local socket" : "[" + mail::printable(message.client) + "]";
+    std::string text = message.client.empty() ? "a local socket" : fmt::format("[{}]", mail::printable(message.client));
     if (!message.rdns.empty()) {
-        text = mail::printable(message.rdns) + " " + text;
+        text = fmt::format("{} {}", mail::printable(message.rdns), text);
     }
     return fmt::format("{}, HELO {}, {}", text, mail::printable(message.helo), mail::printable(message.protocol));
 }
@@ -43,7 +43,7 @@ std::string state_of(const control::RecipientView& recipient) {
 }
 
 std::string render_recipient(const control::RecipientView& recipient, queue::Instant now) {
-    std::string text = "\n" + mail::printable(recipient.address) + "\n";
+    std::string text = fmt::format("\n{}\n", mail::printable(recipient.address));
     text += sub_field("state", state_of(recipient));
     std::string attempts = std::to_string(recipient.attempts);
     if (recipient.unknowns != 0) {
@@ -93,7 +93,7 @@ std::string render_backends(const std::vector<control::BackendStatus>& backends)
             text += fmt::format("  {}  {:<8}  {} in flight, {}", pad_right(mail::printable(endpoint.address), width),
                                 endpoint.state, endpoint.in_flight, count(endpoint.connections, "connection"));
             if (!endpoint.last_error.empty()) {
-                text += "; " + mail::printable(endpoint.last_error);
+                text += fmt::format("; {}", mail::printable(endpoint.last_error));
             }
             text += '\n';
         }
@@ -107,7 +107,7 @@ std::string render_message(const control::MessageView& message, queue::Instant n
     std::string text = field("Id", message.id.to_string());
     text += field("Received",
                   fmt::format("{} ({} ago)", queue::to_rfc3339(message.received_at), span(now - message.received_at)));
-    text += field("Sender", "<" + mail::printable(message.sender) + ">");
+    text += field("Sender", fmt::format("<{}>", mail::printable(message.sender)));
     text += field("Client", client_of(message));
     std::string content = fmt::format("{} ({})", size(message.size), count(message.size, "octet"));
     content += message.has_8bit ? ", 8-bit" : "";
@@ -144,7 +144,7 @@ std::string render_status(const control::Status& status) {
         text += fmt::format("\n{:<12}{:>12}{:>12}{:>12}{:>12}\n", "", "accepted", "delivered", "deferred", "failed");
         text += render_flow("last minute", gateway.last_minute);
         text += render_flow("since start", gateway.since_start);
-        text += "\n" + render_backends(gateway.backends);
+        text += fmt::format("\n{}", render_backends(gateway.backends));
     }
     return text;
 }
@@ -198,19 +198,19 @@ std::string render_event(const queue::HistoryEvent& event) {
     std::string text = fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at), event.message.to_string(),
                                    mail::printable(event.event));
     if (event.ordinal) {
-        text += " " + mail::printable(event.recipient);
+        text += fmt::format(" {}", mail::printable(event.recipient));
     } else {
-        text += " from <" + mail::printable(event.sender) + ">";
+        text += fmt::format(" from <{}>", mail::printable(event.sender));
     }
     if (!event.endpoint.empty()) {
         text += fmt::format("  {} {}, attempt {}, {} ms", mail::printable(event.backend),
                             mail::printable(event.endpoint), event.attempt, event.duration.count());
     }
     if (!event.reply.empty()) {
-        text += "  " + mail::printable(event.reply);
+        text += fmt::format("  {}", mail::printable(event.reply));
     }
     if (!event.actor.empty() && event.actor != "gateway") {
-        text += "  by " + mail::printable(event.actor);
+        text += fmt::format("  by {}", mail::printable(event.actor));
     }
     return text + '\n';
 }

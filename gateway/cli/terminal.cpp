@@ -19,7 +19,7 @@ void DescriptorOutput::write(std::string_view text) {
         return;
     }
     buffer_ += text;
-    if (buffer_.size() >= buffer_octets) {
+    if (buffering_ == Buffering::none || buffer_.size() >= buffer_octets) {
         flush();
     }
 }

@@ -17,10 +17,12 @@ public:
     [[nodiscard]] virtual bool closed() const = 0;
 };
 
-/// Output to a file descriptor, buffered. Threads: one.
+enum class Buffering : bool { none, full };
+
+/// Output to a file descriptor. Threads: one.
 class DescriptorOutput final : public Output {
 public:
-    explicit DescriptorOutput(int descriptor) : descriptor_(descriptor) {}
+    DescriptorOutput(int descriptor, Buffering buffering) : descriptor_(descriptor), buffering_(buffering) {}
     ~DescriptorOutput() override { flush(); }
     DescriptorOutput(const DescriptorOutput&) = delete;
     DescriptorOutput& operator=(const DescriptorOutput&) = delete;
@@ -33,6 +35,7 @@ public:
 
 private:
     int descriptor_;
+    Buffering buffering_;
     int error_ = 0;
     std::string buffer_;
 };

@@ -32,7 +32,9 @@ std::string span(queue::Duration duration) {
     return fmt::format("{}s", seconds);
 }
 
-std::string until(queue::Instant then, queue::Instant now) { return then <= now ? "now" : "in " + span(then - now); }
+std::string until(queue::Instant then, queue::Instant now) {
+    return then <= now ? "now" : fmt::format("in {}", span(then - now));
+}
 
 std::string until_with_time(queue::Instant then, queue::Instant now) {
     if (then <= now) {

@@ -9,9 +9,9 @@
 namespace postern::control {
 namespace {
 
-// Messages whose view is kept while a listing reads; of those behind them only the id is, so that the listing of a
-// million costs 8 MB, and no read transaction is open while a slow reader takes the rows.
-constexpr std::size_t views_max = 1000;
+// A listing keeps the views of its first messages, up to so many recipients, and only the ids of those behind them: the
+// listing of a million costs 8 MB, and no read transaction is open while a slow reader takes the rows.
+constexpr std::size_t recipients_kept = 4000;
 constexpr std::size_t apply_batch = 1000;  // what LiveGateway::apply takes at once
 
 /// Narrows the filter to what the verb acts on, so that --limit counts messages that change. False: nothing can match.
@@ -43,8 +43,10 @@ Result<void, Failure> LocalOperations::list(const queue::Filter& filter,
                                             const std::function<bool(const MessageView&)>& each) {
     std::vector<MessageView> views;
     std::vector<queue::MessageId> others;
+    std::size_t kept = 0;
     const auto read = reader_.list(filter, clock_.wall(), [&](const queue::QueuedMessage& message) {
-        if (views.size() < views_max) {
+        if (kept < recipients_kept) {
+            kept += message.recipients.size() + 1;
             views.push_back(view_of(message));
         } else {
             others.push_back(message.envelope.id);

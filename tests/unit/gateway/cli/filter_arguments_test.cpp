@@ -50,11 +50,11 @@ TEST(FilterArguments, WhatIsWrongIsNamed) {
          "--client `example.com`: expected an IP address, or a network such as 192.0.2.0/24"},
         {[](FilterArguments& a) { a.older_than = "soon"; },
          "--older-than `soon`: expected a span of time such as 30s, 5m, 4h or 5d"},
-        {[](FilterArguments& a) { a.younger_than = "5"; },
+        {[](FilterArguments& a) { a.younger_than.emplace("5"); },
          "--younger-than `5`: expected a span of time such as 30s, 5m, 4h or 5d"},
-        {[](FilterArguments& a) { a.limit = "0"; }, "--limit `0`: expected a number of messages, 1 or more"},
-        {[](FilterArguments& a) { a.limit = "-1"; }, "--limit `-1`: expected a number of messages, 1 or more"},
-        {[](FilterArguments& a) { a.limit = "ten"; }, "--limit `ten`: expected a number of messages, 1 or more"},
+        {[](FilterArguments& a) { a.limit.emplace("0"); }, "--limit `0`: expected a number of messages, 1 or more"},
+        {[](FilterArguments& a) { a.limit.emplace("-1"); }, "--limit `-1`: expected a number of messages, 1 or more"},
+        {[](FilterArguments& a) { a.limit.emplace("ten"); }, "--limit `ten`: expected a number of messages, 1 or more"},
         {[](FilterArguments& a) {
              a.all = true;
              a.senders = {"a@example.com"};

@@ -14,7 +14,7 @@ TEST(DescriptorOutput, WritesWhatItWasGiven) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     {
-        DescriptorOutput out(ends[1]);
+        DescriptorOutput out(ends[1], Buffering::full);
         out.write("one\n");
         out.write("two\n");
     }
@@ -30,7 +30,7 @@ TEST(DescriptorOutput, AReaderThatLeftShowsAsClosed) {
     int ends[2];
     ASSERT_EQ(::pipe(ends), 0);
     ::close(ends[0]);
-    DescriptorOutput out(ends[1]);
+    DescriptorOutput out(ends[1], Buffering::full);
     out.write("x");
     EXPECT_FALSE(out.closed());
     out.flush();
@@ -42,7 +42,7 @@ TEST(DescriptorOutput, AReaderThatLeftShowsAsClosed) {
 TEST(DescriptorOutput, AFullDiskIsToldApart) {
     const int full = ::open("/dev/full", O_WRONLY);
     ASSERT_GE(full, 0);
-    DescriptorOutput out(full);
+    DescriptorOutput out(full, Buffering::full);
     out.write(std::string(100'000, 'x'));
     EXPECT_EQ(out.error(), ENOSPC);
     ::close(full);
