@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ struct Endpoint {
     friend bool operator==(const Endpoint&, const Endpoint&) = default;
     friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };
+
+/// Reads one of the forms above; the port is needed. nullopt: not one of them.
+[[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text);
 
 /// One recipient of a transaction: its place in `Transaction::recipients` is its slot.
 struct TransactionRecipient {

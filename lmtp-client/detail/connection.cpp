@@ -1,0 +1,418 @@
+#include "lmtp-client/detail/connection.hpp"
+
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/address.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <exception>
+#include <utility>
+
+#include "lmtp-client/detail/dot_stuffing.hpp"
+
+namespace postern::lmtp_client::detail {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
+
+/// Content leaves in writes of about this size; a part of any size is cut, so the buffer is at most twice this.
+constexpr std::size_t write_octets = 64 * 1024;
+
+Connection::Ended fault(Trouble trouble, std::string detail) {
+    Connection::Ended ended;
+    ended.trouble = trouble;
+    ended.detail = std::move(detail);
+    return ended;
+}
+
+}  // namespace
+
+Connection::Connection(asio::any_io_executor executor) : executor_(std::move(executor)), socket_(executor_) {}
+
+// ---- Opening ----
+
+asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoint& where, const ClientOptions& options) {
+    endpoint = where;
+    born_ = Clock::now();
+    set_deadline(options.connect_timeout);
+    const ErrorCode error = co_await connect(where);
+    if (timed_out_) {
+        co_return fault(Trouble::connect, "timed out connecting");
+    }
+    if (error) {
+        co_return fault(Trouble::connect, error.message());
+    }
+    std::optional<Ended> refused = co_await greet(options);
+    deadline_ = Clock::time_point::max();
+    co_return refused;
+}
+
+asio::awaitable<Connection::ErrorCode> Connection::find_addresses(const Endpoint& where, std::vector<SocketEndpoint>& out) {
+    if (!where.unix_path.empty()) {
+        if (where.unix_path.size() >= sizeof(sockaddr_un::sun_path)) {
+            co_return asio::error::name_too_long;
+        }
+        out.emplace_back(asio::local::stream_protocol::endpoint(where.unix_path));
+        co_return ErrorCode();
+    }
+    ErrorCode not_numeric;
+    const auto address = asio::ip::make_address(where.host, not_numeric);
+    if (!not_numeric) {
+        out.emplace_back(asio::ip::tcp::endpoint(address, where.port));
+        co_return ErrorCode();
+    }
+    resolver_.emplace(executor_);
+    const std::string service = std::to_string(where.port);
+    const auto [error, results] = co_await resolver_->async_resolve(where.host, service, as_values);
+    resolver_.reset();
+    for (const auto& result : results) {
+        out.emplace_back(result.endpoint());
+    }
+    co_return error;
+}
+
+asio::awaitable<Connection::ErrorCode> Connection::connect(const Endpoint& where) {
+    std::vector<SocketEndpoint> addresses;
+    ErrorCode error = co_await find_addresses(where, addresses);
+    if (error) {
+        co_return error;
+    }
+    error = asio::error::host_not_found;
+    for (const SocketEndpoint& address : addresses) {
+        ErrorCode ignored;
+        socket_.close(ignored);
+        const auto [connect_error] = co_await socket_.async_connect(address, as_values);
+        error = connect_error;
+        if (!error || timed_out_) {
+            break;
+        }
+    }
+    if (!error) {
+        ErrorCode ignored;
+        socket_.non_blocking(true, error);
+        if (where.unix_path.empty()) {
+            socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+        }
+    }
+    co_return error;
+}
+
+/// RFC 2033 section 4.1: LHLO is the only greeting; a store that refuses it is not tried with EHLO.
+asio::awaitable<std::optional<Connection::Ended>> Connection::greet(const ClientOptions& options) {
+    mail::Reply reply;
+    set_deadline(options.reply_timeout);
+    std::optional<Ended> absent = co_await read_reply(reply, Trouble::connect, "greeting");
+    if (absent) {
+        co_return absent;
+    }
+    if (reply.code() == 421) {
+        co_return fault(Trouble::shutting_down, reply.to_string());
+    }
+    if (reply.code() != 220) {
+        co_return fault(Trouble::greeting, reply.to_string());
+    }
+    set_deadline(options.reply_timeout);
+    const std::string command = "LHLO " + options.hostname + "\r\n";
+    const ErrorCode error = co_await write(command);
+    if (error) {
+        co_return fault(Trouble::broken, error.message() + ", sending LHLO");
+    }
+    absent = co_await read_reply(reply, Trouble::broken, "reply to LHLO");
+    if (absent) {
+        co_return absent;
+    }
+    if (reply.code() == 421) {
+        co_return fault(Trouble::shutting_down, reply.to_string());
+    }
+    if (!reply.is_success()) {
+        co_return fault(Trouble::greeting, reply.to_string() + " (to LHLO)");
+    }
+    capabilities_ = Capabilities::read(reply);
+    co_return std::nullopt;
+}
+
+/// Reads one reply and makes sure that nothing stands behind it. nullopt: it is in `out`.
+asio::awaitable<std::optional<Connection::Ended>> Connection::read_reply(mail::Reply& out, Trouble when_absent,
+                                                                         std::string_view awaited) {
+    const std::string where = ", awaited: " + std::string(awaited);
+    ReplyParser parser;
+    while (true) {
+        const auto [error, count] = co_await socket_.async_read_some(asio::buffer(input_), as_values);
+        if (timed_out_) {
+            co_return fault(when_absent, "timed out" + where);
+        }
+        if (error) {
+            co_return fault(when_absent, error.message() + where);
+        }
+        std::string_view bytes(input_.data(), count);
+        const bool ready = parser.feed(bytes);
+        if (parser.fault() != ReplyFault::none) {
+            co_return fault(Trouble::protocol, std::string(describe(parser.fault())) + where);
+        }
+        if (!ready) {
+            continue;
+        }
+        out = parser.take();
+        if (!bytes.empty() && out.code() != 421) {
+            co_return fault(Trouble::protocol, "the store sent more than one reply" + where);
+        }
+        co_return std::nullopt;
+    }
+}
+
+// ---- One transaction ----
+
+asio::awaitable<Connection::Ended> Connection::run(const Transaction& transaction, DialogueOptions dialogue_options,
+                                                   bool may_be_dead, OutcomeSink& outcomes, const ClientOptions& options) {
+    timed_out_ = false;
+    content_read_ = false;
+    was_dead_ = false;
+    may_be_dead_ = may_be_dead;
+    reply_awaited_ = false;
+    replies_seen_ = 0;
+    last_deadline_ = Clock::now() + options.transaction_timeout;
+    Dialogue dialogue(capabilities_, transaction, dialogue_options, outcomes);
+    dialogue.start();
+    try {
+        co_await converse(dialogue, transaction, options);
+    } catch (const std::exception& error) {
+        dialogue.content_failed(error.what());
+    }
+    deadline_ = Clock::time_point::max();
+    Ended ended;
+    ended.was_dead = was_dead_;
+    ended.trouble = dialogue.trouble();
+    ended.detail = dialogue.detail();
+    ended.reusable = dialogue.is_reusable() && !was_dead_;
+    co_return ended;
+}
+
+asio::awaitable<void> Connection::converse(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options) {
+    while (!was_dead_) {
+        switch (dialogue.next()) {
+            case Dialogue::Action::send:
+                co_await send_commands(dialogue, options);
+                break;
+            case Dialogue::Action::send_content:
+                co_await send_content(dialogue, transaction, options);
+                break;
+            case Dialogue::Action::receive:
+                co_await receive(dialogue, options);
+                break;
+            case Dialogue::Action::finish:
+                co_return;
+        }
+    }
+}
+
+asio::awaitable<void> Connection::send_commands(Dialogue& dialogue, const ClientOptions& options) {
+    take_what_came(dialogue);
+    if (was_dead_ || dialogue.next() != Dialogue::Action::send) {
+        co_return;
+    }
+    set_deadline(options.reply_timeout);
+    const ErrorCode error = co_await write(dialogue.output());
+    if (error) {
+        broke(dialogue, error);
+        co_return;
+    }
+    reply_awaited_ = false;
+    dialogue.sent();
+}
+
+/// The time for a reply begins when it is first waited for, and not again with each of its octets.
+asio::awaitable<void> Connection::receive(Dialogue& dialogue, const ClientOptions& options) {
+    if (!reply_awaited_ || dialogue.replies() != replies_seen_) {
+        reply_awaited_ = true;
+        replies_seen_ = dialogue.replies();
+        set_deadline(options.reply_timeout);
+    }
+    const auto [error, count] = co_await socket_.async_read_some(asio::buffer(input_), as_values);
+    if (count > 0) {
+        dialogue.received(std::string_view(input_.data(), count));
+    }
+    if (error || timed_out_) {
+        broke(dialogue, error);
+    }
+}
+
+/// Reads ahead by one part, so that the end of the data leaves in the same write as the last octets, and leaves only when the content
+/// is known to be whole.
+asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options) {
+    set_deadline(options.content_timeout);
+    const bool dotted = dialogue.encoding() == Dialogue::Encoding::dotted;
+    DotStuffer stuffer;
+    std::uint64_t total = 0;
+    buffer_.assign(dialogue.output());
+    content_read_ = true;
+    while (true) {
+        const auto part = co_await transaction.content->next();
+        if (part.has_error()) {
+            dialogue.content_failed(part.error());
+            co_return;
+        }
+        std::string_view rest = *part;
+        total += rest.size();
+        if (total > transaction.size || (rest.empty() && total != transaction.size)) {
+            dialogue.content_failed("the content has not the size that was recorded");
+            co_return;
+        }
+        if (rest.empty()) {
+            break;
+        }
+        while (!rest.empty()) {
+            if (buffer_.size() >= write_octets) {
+                const bool flushed = co_await flush_content(dialogue);
+                if (!flushed) {
+                    co_return;
+                }
+            }
+            const std::string_view slice = rest.substr(0, write_octets);
+            rest.remove_prefix(slice.size());
+            if (dotted) {
+                stuffer.append(slice, buffer_);
+            } else {
+                buffer_.append(slice);
+            }
+        }
+    }
+    if (dotted) {
+        stuffer.finish(buffer_);
+    }
+    const bool flushed = co_await flush_content(dialogue);
+    if (flushed) {
+        reply_awaited_ = false;
+        dialogue.content_sent();
+    }
+}
+
+/// Writes buffer_. Looks first at what the store has said meanwhile: what comes before the data's end is no answer to it.
+asio::awaitable<bool> Connection::flush_content(Dialogue& dialogue) {
+    take_what_came(dialogue);
+    if (dialogue.next() == Dialogue::Action::finish) {
+        co_return false;
+    }
+    if (timed_out_) {
+        dialogue.timed_out();
+        co_return false;
+    }
+    const ErrorCode error = co_await write(buffer_);
+    if (error) {
+        if (!timed_out_) {
+            take_what_came(dialogue);  // perhaps it said why
+        }
+        broke(dialogue, error);
+        co_return false;
+    }
+    buffer_.clear();
+    if (!dialogue.output().empty()) {
+        dialogue.sent();
+    }
+    co_return true;
+}
+
+/// Success: the kernel has all of `bytes`. An error: it has not got the last of them, so the store will never see it.
+asio::awaitable<Connection::ErrorCode> Connection::write(std::string_view bytes) {
+    while (true) {
+        ErrorCode error;
+        const std::size_t count = socket_.write_some(asio::buffer(bytes), error);
+        bytes.remove_prefix(count);
+        if (bytes.empty() && !error) {
+            co_return error;
+        }
+        if (error == asio::error::would_block) {
+            const auto [wait_error] = co_await socket_.async_wait(Socket::wait_write, as_values);
+            error = wait_error;
+        }
+        if (timed_out_) {
+            co_return asio::error::timed_out;
+        }
+        if (error) {
+            co_return error;
+        }
+    }
+}
+
+void Connection::take_what_came(Dialogue& dialogue) {
+    while (dialogue.next() != Dialogue::Action::finish) {
+        ErrorCode error;
+        const std::size_t count = socket_.read_some(asio::buffer(input_), error);
+        if (count > 0) {
+            dialogue.received(std::string_view(input_.data(), count));
+        }
+        if (error) {
+            if (error != asio::error::would_block) {
+                broke(dialogue, error);
+            }
+            return;
+        }
+    }
+}
+
+/// A reused connection that is found dead before it answered anything is no news about the store: it had been closed before. But only
+/// while the content is untouched, since it can be read but once, and since a store that had it all may have died afterwards.
+void Connection::broke(Dialogue& dialogue, const ErrorCode& error) {
+    if (timed_out_) {
+        dialogue.timed_out();
+    } else if (may_be_dead_ && dialogue.is_untouched() && !content_read_) {
+        was_dead_ = true;
+    } else {
+        dialogue.closed(error.message());
+    }
+}
+
+// ---- Time, and the end ----
+
+void Connection::set_deadline(std::chrono::milliseconds patience) {
+    deadline_ = std::min(Clock::now() + patience, last_deadline_);
+}
+
+void Connection::expire(Clock::time_point now) {
+    if (now < deadline_) {
+        return;
+    }
+    deadline_ = Clock::time_point::max();
+    timed_out_ = true;
+    if (resolver_) {
+        resolver_->cancel();
+    }
+    ErrorCode ignored;
+    socket_.cancel(ignored);
+}
+
+bool Connection::is_quiet() {
+    char octet = 0;
+    const auto count = ::recv(socket_.native_handle(), &octet, 1, MSG_PEEK | MSG_DONTWAIT);
+    return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void Connection::quit() {
+    ErrorCode ignored;
+    socket_.write_some(asio::buffer("QUIT\r\n", 6), ignored);
+    socket_.shutdown(Socket::shutdown_send, ignored);
+}
+
+bool Connection::is_closed_by_store() {
+    while (true) {
+        ErrorCode error;
+        socket_.read_some(asio::buffer(input_), error);
+        if (error) {
+            return error != asio::error::would_block;
+        }
+    }
+}
+
+void Connection::close() {
+    ErrorCode ignored;
+    socket_.close(ignored);
+}
+
+}  // namespace postern::lmtp_client::detail

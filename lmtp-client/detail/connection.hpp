@@ -1,0 +1,106 @@
+// One connection to a store: opens it, carries out a Dialogue on it, keeps its deadlines. Decides nothing about mail.
+//
+// Deadlines are for whole replies and whole contents, not for reads: a store that sends an octet now and then gains nothing. There is no
+// timer here: the pool calls expire() now and then for all connections, which costs less than a timer for each read.
+//
+// Threads: that of its executor. Coroutines keep it alive through the caller's shared_ptr.
+#pragma once
+
+#include <array>
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lmtp-client/client.hpp"
+#include "lmtp-client/detail/capabilities.hpp"
+#include "lmtp-client/detail/dialogue.hpp"
+#include "lmtp-client/transaction.hpp"
+
+namespace postern::lmtp_client::detail {
+
+class Connection {
+public:
+    using Clock = std::chrono::steady_clock;
+
+    /// What carrying out a transaction came to.
+    struct Ended {
+        Trouble trouble = Trouble::none;
+        std::string detail;
+        bool reusable = false;
+        bool was_dead = false;  ///< found closed before anything was answered and before the content was read: nobody was told
+                                ///< anything, the transaction can be begun anew elsewhere
+    };
+
+    explicit Connection(boost::asio::any_io_executor executor);
+
+    /// Connects, waits for the greeting, says LHLO. nullopt: ready. Else what is wrong.
+    boost::asio::awaitable<std::optional<Ended>> open(const Endpoint& endpoint, const ClientOptions& options);
+
+    /// Carries out one transaction. With `may_be_dead`, `was_dead` can be the answer.
+    boost::asio::awaitable<Ended> run(const Transaction& transaction, DialogueOptions dialogue_options, bool may_be_dead,
+                                      OutcomeSink& outcomes, const ClientOptions& options);
+
+    /// Gives up what is waited for when its time is over.
+    void expire(Clock::time_point now);
+    /// Nothing has come in and the store has not closed. Asks the kernel; does not wait.
+    [[nodiscard]] bool is_quiet();
+    /// Says QUIT without waiting, and that nothing more will come. Then close, or wait for is_closed_by_store().
+    void quit();
+    /// After quit(): the store has closed too. Reads and drops what it still says.
+    [[nodiscard]] bool is_closed_by_store();
+    void close();
+
+    [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
+    [[nodiscard]] Clock::time_point born() const noexcept { return born_; }
+
+    // The pool's notes.
+    Endpoint endpoint;
+    std::chrono::milliseconds idle_max{};
+    std::chrono::milliseconds age_max{};
+    Clock::time_point idle_since{};
+
+private:
+    using Socket = boost::asio::generic::stream_protocol::socket;
+    using SocketEndpoint = boost::asio::generic::stream_protocol::endpoint;
+    using ErrorCode = boost::system::error_code;
+
+    boost::asio::awaitable<ErrorCode> find_addresses(const Endpoint& endpoint, std::vector<SocketEndpoint>& out);
+    boost::asio::awaitable<ErrorCode> connect(const Endpoint& endpoint);
+    boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent, std::string_view awaited);
+    boost::asio::awaitable<std::optional<Ended>> greet(const ClientOptions& options);
+
+    boost::asio::awaitable<void> converse(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options);
+    boost::asio::awaitable<void> send_commands(Dialogue& dialogue, const ClientOptions& options);
+    boost::asio::awaitable<void> receive(Dialogue& dialogue, const ClientOptions& options);
+    boost::asio::awaitable<void> send_content(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options);
+    boost::asio::awaitable<bool> flush_content(Dialogue& dialogue);
+    boost::asio::awaitable<ErrorCode> write(std::string_view bytes);
+
+    void take_what_came(Dialogue& dialogue);
+    void broke(Dialogue& dialogue, const ErrorCode& error);
+    void set_deadline(std::chrono::milliseconds patience);
+
+    boost::asio::any_io_executor executor_;
+    Socket socket_;
+    std::optional<boost::asio::ip::tcp::resolver> resolver_;
+    Capabilities capabilities_;
+    Clock::time_point born_{};
+    Clock::time_point deadline_ = Clock::time_point::max();
+    Clock::time_point last_deadline_ = Clock::time_point::max();  ///< of the whole transaction
+    std::size_t replies_seen_ = 0;
+    bool reply_awaited_ = false;
+    bool timed_out_ = false;
+    bool content_read_ = false;
+    bool may_be_dead_ = false;
+    bool was_dead_ = false;
+    std::string buffer_;  ///< content on its way out; kept for the next transaction
+    std::array<char, 4096> input_;
+};
+
+}  // namespace postern::lmtp_client::detail
