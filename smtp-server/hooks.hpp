@@ -1,5 +1,6 @@
-// What the receiving side asks of whoever runs it: may this client speak, is this sender welcome, is there such a recipient,
-// where does the content go. `gateway` fills these in with routing and the queue, `postern store` with Maildirs.
+// What the receiving side asks of whoever runs it: may this client speak, is this sender welcome, is there such a
+// recipient, where does the content go. `gateway` fills these in with routing and the queue, `postern store` with
+// Maildirs.
 //
 // Threads: every call about one session comes from that session's I/O thread, and its awaitable must resume there.
 // Hooks is shared by all sessions of all threads; a MessageSink belongs to one session.
@@ -13,43 +14,23 @@
 #include <string_view>
 #include <vector>
 
-#include "queue/mail/dsn.hpp"
-#include "queue/mail/mailbox.hpp"
 #include "queue/mail/reply.hpp"
+#include "smtp-server/envelope.hpp"
 
 namespace postern::smtp_server {
 
-/// The dialect of a listener (RFC 5321, RFC 2033).
-enum class Protocol : std::uint8_t { smtp, lmtp };
-
 /// What is known of the client so far. Lives as long as the session.
 struct SessionInfo {
-    std::string listener;            ///< the listener's address as configured
+    std::string listener;  ///< the listener's address as configured
     Protocol protocol = Protocol::smtp;
-    std::string client_address;      ///< IP address without port; empty on a Unix socket
+    std::string client_address;  ///< IP address without port; empty on a Unix socket
     std::uint16_t client_port = 0;
-    std::string client_name;         ///< confirmed reverse name; empty: none or not looked up
-    std::string helo;                ///< argument of HELO, EHLO or LHLO; empty before
-    bool extended = false;           ///< EHLO or LHLO was given
-    bool trusted = false;            ///< the client is in the listener's `trusted` networks
-    std::string tls;                 ///< protocol and cipher, e.g. "TLS1.3 with cipher ..."; empty: in clear
-    std::string session_id;          ///< names the session in the log
-};
-
-/// MAIL as accepted by the grammar.
-struct MailCommand {
-    mail::ReversePath sender;
-    std::uint64_t size = 0;          ///< SIZE=; 0 when absent
-    bool body_8bit = false;          ///< BODY=8BITMIME
-    bool smtputf8 = false;
-    mail::DsnMessageOptions dsn;
-};
-
-/// RCPT as accepted by the grammar.
-struct RcptCommand {
-    mail::Mailbox address;           ///< bare <postmaster> comes as postmaster@HOSTNAME with `bare_postmaster` set
-    bool bare_postmaster = false;
-    mail::DsnRecipientOptions dsn;
+    std::string client_name;  ///< confirmed reverse name; empty: none or not looked up
+    std::string helo;         ///< argument of HELO, EHLO or LHLO; empty before
+    bool extended = false;    ///< EHLO or LHLO was given
+    bool trusted = false;     ///< the client is in the listener's `trusted` networks
+    std::string tls;          ///< protocol and cipher, e.g. "TLS1.3 with cipher ..."; empty: in clear
+    std::string session_id;   ///< names the session in the log
 };
 
 /// Nothing: go on, with the standard reply. A reply: say this one (4xx or 5xx) instead.
@@ -60,8 +41,8 @@ class MessageSink {
 public:
     virtual ~MessageSink() = default;
 
-    /// The next part of the content, as it will be delivered: CRLF line ends, no dot-stuffing. Resumes when the sink can
-    /// take more. A refusal is said at the end of the data; the rest is drained.
+    /// The next part of the content, as it will be delivered: CRLF line ends, no dot-stuffing. Resumes when the sink
+    /// can take more. A refusal is said at the end of the data; the rest is drained.
     virtual boost::asio::awaitable<Refusal> write(std::string part) = 0;
 
     /// The content is complete. `last_part` is its rest. SMTP: exactly one reply. LMTP: one for each recipient of the
@@ -76,7 +57,8 @@ public:
     /// A client has connected. A refusal is said in place of the greeting (421 or 554) and the connection closed.
     virtual Refusal connected(const SessionInfo& session) = 0;
     virtual boost::asio::awaitable<Refusal> mail(const SessionInfo& session, const MailCommand& command) = 0;
-    virtual boost::asio::awaitable<Refusal> rcpt(const SessionInfo& session, const MailCommand& mail, const RcptCommand& command) = 0;
+    virtual boost::asio::awaitable<Refusal> rcpt(const SessionInfo& session, const MailCommand& mail,
+                                                 const RcptCommand& command) = 0;
 
     /// DATA or the first BDAT. The sink puts its trace header first. nullptr with `refusal` set: the reply to DATA.
     struct Begun {

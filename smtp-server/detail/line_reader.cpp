@@ -1,0 +1,1 @@
+#include "smtp-server/detail/line_reader.hpp"
