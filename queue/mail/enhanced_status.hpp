@@ -10,9 +10,9 @@
 namespace postern::mail {
 
 struct EnhancedStatus {
-    std::uint8_t class_ = 0;     ///< 2, 4 or 5
-    std::uint16_t subject = 0;   ///< 0 to 999
-    std::uint16_t detail = 0;    ///< 0 to 999
+    std::uint8_t class_ = 0;    ///< 2, 4 or 5
+    std::uint16_t subject = 0;  ///< 0 to 999
+    std::uint16_t detail = 0;   ///< 0 to 999
 
     constexpr EnhancedStatus() = default;
     constexpr EnhancedStatus(std::uint8_t cls, std::uint16_t sub, std::uint16_t det)

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "queue/mail/result.hpp"
 
@@ -18,26 +19,31 @@ namespace postern::mail {
 enum class Utf8 : std::uint8_t { refused, allowed };
 
 enum class AddressError : std::uint8_t {
-    syntax,            ///< not an address
-    local_too_long,    ///< local part over 64 octets (RFC 5321 section 4.5.3.1.1)
-    domain_too_long,   ///< domain over 255 octets (RFC 5321 section 4.5.3.1.2)
-    utf8_refused,      ///< octets above 127 where Utf8::refused, or not well-formed UTF-8
+    syntax,           ///< not an address
+    local_too_long,   ///< local part over 64 octets (RFC 5321 section 4.5.3.1.1)
+    domain_too_long,  ///< domain over 255 octets (RFC 5321 section 4.5.3.1.2)
+    utf8_refused,     ///< octets above 127 where Utf8::refused, or not well-formed UTF-8
 };
 
 /// What is wrong, in words for the client: "local part longer than 64 octets".
 [[nodiscard]] std::string_view describe(AddressError error);
 
+/// Whether all of `text` is a domain or an address literal as a mailbox may have it.
+[[nodiscard]] bool is_domain(std::string_view text, Utf8 utf8);
+
 class Mailbox {
 public:
     /// Reads a mailbox that is the whole of `text`: dot-atom or quoted local part, domain or address literal.
-    /// The local part keeps its case and its octets; unneeded quotes are dropped ("a"@x is a@x), needed ones kept.
+    /// The local part keeps its case and its octets; unneeded quotes are dropped ("a"@x is a@x), needed ones kept,
+    /// with a backslash only where one must be. A mailbox parses from its own to_string().
     [[nodiscard]] static Result<Mailbox, AddressError> parse(std::string_view text, Utf8 utf8);
 
     /// As sent over the wire, quotes included where the grammar needs them.
     [[nodiscard]] const std::string& local_part() const noexcept { return local_part_; }
     /// As received; an address literal with its brackets. Compare with domain_key().
     [[nodiscard]] const std::string& domain() const noexcept { return domain_; }
-    /// The domain in lower case ASCII: what routing compares.
+    /// The domain with its ASCII letters in lower case: what routing compares. A U-label stays as it is and so never
+    /// equals an A-label; who wants them equal converts both (RFC 5891) before.
     [[nodiscard]] std::string domain_key() const;
     /// The local part without quotes and backslashes: what a directory is asked for.
     [[nodiscard]] std::string unquoted_local_part() const;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "queue/mail/enhanced_status.hpp"
 
@@ -35,7 +36,8 @@ public:
     [[nodiscard]] bool is_permanent() const noexcept { return reply_class() == ReplyClass::permanent; }
 
     /// Appends the reply as it goes over the wire: every line with code and enhanced status, each ended by CRLF.
-    /// Control characters in the text become '?', so that no text can make a line of its own.
+    /// Control characters and malformed UTF-8 in the text become '?', so that no text can make a line of its own; a
+    /// line that would exceed 512 octets (RFC 5321 section 4.5.3.1.5) goes on in the next.
     void append_wire(std::string& out) const;
 
     /// One line for people and for the store: "452 4.2.2 Mailbox full"; lines of the text joined by a space.
