@@ -5,6 +5,7 @@
 // the input was cut. 3. Nothing is kept of a line, however long.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -83,6 +84,7 @@ private:
 
     Framing framing_;
     State state_ = State::line_start;
+    std::size_t odd_left_ = 0;  // octets of a block that must be gone through line by line; speed only
     ContentFacts facts_;
     HeaderScan header_;
 };

@@ -44,8 +44,8 @@ public:
     /// The line without CRLF. Valid after `line` until the next feed().
     [[nodiscard]] std::string_view line() const noexcept { return line_; }
 
-    /// Part of a line has come and is not reported yet: the end of the connection now cuts a command.
-    [[nodiscard]] bool in_line() const noexcept { return !done_ && (!line_.empty() || too_long_ || swallowing_); }
+    /// The end of the connection would now cut a line.
+    [[nodiscard]] bool in_line() const noexcept { return !done_; }
 
     /// Forgets all, as STARTTLS demands (RFC 3207 section 4.2).
     void reset();
