@@ -24,7 +24,7 @@ struct PathText {
 /// MAIL's path. The error: 501 5.1.7, or 550 5.6.7 for UTF-8 where it is refused.
 [[nodiscard]] Result<mail::ReversePath, mail::Reply> read_reverse_path(std::string_view inside, mail::Utf8 utf8);
 
-/// RCPT's path, into `address` and `bare_postmaster`. The error: 501 5.1.3, or 553 5.6.7 for UTF-8 where it is refused.
+/// RCPT's path, as a command without parameters yet. The error: 501 5.1.3, or 553 5.6.7 for UTF-8 where it is refused.
 [[nodiscard]] Result<RcptCommand, mail::Reply> read_forward_path(std::string_view inside, mail::Utf8 utf8,
                                                                  std::string_view hostname);
 
