@@ -64,7 +64,7 @@ TEST(Command, KnowsWhatItDoesNotKnow) {
         EXPECT_EQ(refusal(line), "502 5.5.1") << line;
     }
     for (const std::string& line : {"NOOP\tx"s, "MAIL\tFROM:<>"s, "NO\x01OP"s, "QUIT\x7f"s, "NOOP \0x"s,
-                                   "RCPT TO:<a@b.c>\rx"s, "NOOP\nQUIT"s, "\x1b[A"s}) {
+                                    "RCPT TO:<a@b.c>\rx"s, "NOOP\nQUIT"s, "\x1b[A"s}) {
         EXPECT_EQ(refusal(line), "500 5.5.2") << line;
     }
 }
