@@ -14,8 +14,9 @@ using detail::Pool;
 
 namespace {
 
-/// A connection that has been idle for longer is asked about the envelope before it gets the content: should it have died
-/// unnoticed (a cut cable, a forgetful firewall), nobody is left in doubt, and a new connection takes over without a word.
+/// A connection that has been idle for longer is asked about the envelope before it gets the content: should it have
+/// died unnoticed (a cut cable, a forgetful firewall), nobody is left in doubt, and a new connection takes over without
+/// a word.
 constexpr std::chrono::milliseconds trusted_idle_max{250};
 
 /// TransactionEnd::lease. Its end gives the connection back, on the connection's own thread.
@@ -113,6 +114,8 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Client> make_client(asio::any_io_executor executor) { return std::make_unique<PooledClient>(std::move(executor)); }
+std::unique_ptr<Client> make_client(asio::any_io_executor executor) {
+    return std::make_unique<PooledClient>(std::move(executor));
+}
 
 }  // namespace postern::lmtp_client

@@ -1,8 +1,9 @@
 // The door of the folder: runs transactions against endpoints over pooled connections.
 //
-// Threads: one executor; all calls and all outcomes on it. Only a lease may be let go of on another thread. Destroy the client and
-// all leases before the execution context. While connections are open, idle ones too, one coarse timer runs on the
-// executor: it keeps the limits of all of them, late by at most an eighth of the shortest one (and never by more than half a second).
+// Threads: one executor; all calls and all outcomes on it. Only a lease may be let go of on another thread. Destroy the
+// client and all leases before the execution context. While connections are open, idle ones too, one coarse timer runs
+// on the executor: it keeps the limits of all of them, late by at most an eighth of the shortest one (and never by more
+// than half a second).
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -18,14 +19,15 @@
 namespace postern::lmtp_client {
 
 struct ClientOptions {
-    std::string hostname;                                             ///< for LHLO
+    std::string hostname;  ///< for LHLO
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
     std::chrono::milliseconds reply_timeout = std::chrono::minutes(5);  ///< for one reply, to its last octet
-    std::chrono::milliseconds idle_max = std::chrono::seconds(30);    ///< an idle connection is closed after this
-    std::chrono::milliseconds age_max = std::chrono::minutes(5);      ///< no new transaction on an older one
-    std::size_t bdat_size_max = 1 << 20;                              ///< above it DATA is used even when CHUNKING is offered
-    std::chrono::milliseconds content_timeout = std::chrono::minutes(10);    ///< for sending all of the content
-    std::chrono::milliseconds transaction_timeout = std::chrono::hours(1);   ///< for one transaction, whatever trickles in
+    std::chrono::milliseconds idle_max = std::chrono::seconds(30);      ///< an idle connection is closed after this
+    std::chrono::milliseconds age_max = std::chrono::minutes(5);        ///< no new transaction on an older one
+    std::size_t bdat_size_max = 1 << 20;  ///< above it DATA is used even when CHUNKING is offered
+    std::chrono::milliseconds content_timeout = std::chrono::minutes(10);  ///< for sending all of the content
+    std::chrono::milliseconds transaction_timeout =
+        std::chrono::hours(1);  ///< for one transaction, whatever trickles in
 };
 
 class Client {
@@ -33,10 +35,10 @@ public:
     virtual ~Client() = default;
 
     /// Runs one transaction on an idle connection to `endpoint` or on a new one. Every slot's outcome has been given
-    /// when it returns. A pooled connection that turns out to be dead before anything was answered is replaced by a new one,
-    /// silently and once.
-    virtual boost::asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction, OutcomeSink& outcomes,
-                                                       ClientOptions options) = 0;
+    /// when it returns. A pooled connection that turns out to be dead before anything was answered is replaced by a new
+    /// one, silently and once.
+    virtual boost::asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction,
+                                                       OutcomeSink& outcomes, ClientOptions options) = 0;
 
     /// Connects, LHLO, QUIT: is the store there? For the circuit's probe.
     virtual boost::asio::awaitable<TransactionEnd> probe(Endpoint endpoint, ClientOptions options) = 0;

@@ -1,7 +1,7 @@
 // One mail transaction with a store: what is to be sent, and what became of each recipient.
 //
-// Source: RFC 2033 sections 4.2 and 5. The rule that everything here serves: a recipient's fate is a reply that belongs to its
-// own slot, and nothing else (shared slots, early replies, other commands' replies never count).
+// Source: RFC 2033 sections 4.2 and 5. The rule that everything here serves: a recipient's fate is a reply that belongs
+// to its own slot, and nothing else (shared slots, early replies, other commands' replies never count).
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "queue/mail/dsn.hpp"
@@ -19,11 +20,12 @@
 
 namespace postern::lmtp_client {
 
-/// Where a store listens: TCP or a Unix socket. Parsed from "127.0.0.1:24", "[::1]:24", "store.example:24", "unix:/path".
+/// Where a store listens: TCP or a Unix socket. Parsed from "127.0.0.1:24", "[::1]:24", "store.example:24",
+/// "unix:/path".
 struct Endpoint {
-    std::string host;        ///< empty for a Unix socket
+    std::string host;  ///< empty for a Unix socket
     std::uint16_t port = 0;
-    std::string unix_path;   ///< empty for TCP
+    std::string unix_path;  ///< empty for TCP
 
     [[nodiscard]] std::string to_string() const;
     friend bool operator==(const Endpoint&, const Endpoint&) = default;
@@ -36,8 +38,17 @@ struct Endpoint {
 /// One recipient of a transaction: its place in `Transaction::recipients` is its slot.
 struct TransactionRecipient {
     mail::Mailbox address;
-    mail::DsnRecipientOptions dsn;   ///< passed on when the store offers DSN
+    mail::DsnRecipientOptions dsn;  ///< passed on when the store offers DSN
 };
+
+/// What a ContentSource gives. A string converts to both of its halves, so make it with one of the two functions.
+using ContentPart = Result<std::string_view, std::string>;
+[[nodiscard]] inline ContentPart content_part(std::string_view bytes) {
+    return ContentPart(boost::system::in_place_value, bytes);
+}
+[[nodiscard]] inline ContentPart content_failure(std::string why) {
+    return ContentPart(boost::system::in_place_error, std::move(why));
+}
 
 /// The content, part by part. A transaction reads it at most once; a new one comes for each attempt.
 class ContentSource {
@@ -45,7 +56,7 @@ public:
     virtual ~ContentSource() = default;
     /// The next part; empty at the end. An error means: the content cannot be read (or is damaged); the transaction is
     /// given up without completing it at the store. The view is valid until the next call.
-    virtual boost::asio::awaitable<Result<std::string_view, std::string>> next() = 0;
+    virtual boost::asio::awaitable<ContentPart> next() = 0;
 };
 
 struct Transaction {
@@ -62,32 +73,34 @@ struct Transaction {
 enum class Fate : std::uint8_t {
     replied,    ///< the store gave a reply for this slot: success, transient or permanent, by its class
     unable,     ///< the store cannot take it (SMTPUTF8, 8BITMIME, size): our own permanent reply
-    not_tried,  ///< nothing was asked about it, or its answer cannot count, and the content was surely not completed: charge nobody
+    not_tried,  ///< nothing was asked about it, or its answer cannot count, and the content was surely not completed:
+                ///< charge nobody
     unknown,    ///< the content may have been taken, and its reply never came: perhaps delivered
 };
 
 struct Outcome {
     Fate fate = Fate::not_tried;
-    mail::Reply reply;      ///< with replied and unable
+    mail::Reply reply;  ///< with replied and unable
 };
 
 /// Whose fault a transaction that did not run to its end was.
 enum class Trouble : std::uint8_t {
     none,
-    connect,       ///< no connection, or a timeout before the greeting
-    greeting,      ///< not a 220, or LHLO refused: the endpoint's fault
-    shutting_down, ///< 421, at any point
-    broken,        ///< closed, reset or timed out in the middle
-    protocol,      ///< a reply that is none, that comes unasked, too many or too few: out of step
-    content,       ///< our own content could not be read
+    connect,        ///< no connection, or a timeout before the greeting
+    greeting,       ///< not a 220, or LHLO refused: the endpoint's fault
+    shutting_down,  ///< 421, at any point
+    broken,         ///< closed, reset or timed out in the middle
+    protocol,       ///< a reply that is none, that comes unasked, too many or too few: out of step
+    content,        ///< our own content could not be read
 };
 
 struct TransactionEnd {
     Trouble trouble = Trouble::none;
-    std::string detail;         ///< for log and operator: "connection refused", "421 4.3.2 going down", ... A stranger's text.
-    bool reused = false;        ///< ran on a connection that had served before
-    /// Keeps the connection from taking its next transaction. Let go of it once the outcomes are recorded, so that a power cut
-    /// repeats few deliveries; the connection then goes back to the pool, or is closed when the dialogue broke.
+    std::string detail;  ///< for log and operator: "connection refused", "421 4.3.2 going down", ... A stranger's text.
+    bool reused = false;  ///< ran on a connection that had served before
+    /// Keeps the connection from taking its next transaction. Let go of it once the outcomes are recorded, so that a
+    /// power cut repeats few deliveries; the connection then goes back to the pool, or is closed when the dialogue
+    /// broke.
     std::shared_ptr<void> lease;
 };
 

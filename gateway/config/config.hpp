@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -17,8 +18,10 @@ using std::chrono::milliseconds;
 
 /// An IPv4 or IPv6 network: "10.0.0.0/8", "::1/128", "127.0.0.1".
 struct Network {
-    std::string address;   ///< canonical text
+    std::string address;  ///< canonical text; an IPv4-mapped IPv6 network ("::ffff:10.0.0.0/104") is kept as its IPv4 one
     int bits = 0;
+    /// Whether `ip` (as text, a zone is ignored) is in it. An IPv4-mapped IPv6 address counts as its IPv4 address. An IPv6 network
+    /// never holds an IPv4 address: "::/0" is all of IPv6. What is no address is in no network.
     [[nodiscard]] bool contains(const std::string& ip) const;
 };
 
@@ -95,7 +98,7 @@ struct Config {
     std::string hostname;
     std::string user;                 ///< empty: none configured
     milliseconds shutdown_grace = std::chrono::seconds(10);
-    std::vector<Listener> listeners;
+    std::vector<Listener> listeners;  ///< default: one, smtp on 0.0.0.0:25
     Limits limits;
     Queue queue;
     std::vector<Domain> domains;      ///< in the file's order; exact names win over patterns, longer patterns over shorter
@@ -120,9 +123,15 @@ struct Loaded {
     std::vector<Problem> warnings;
 };
 
+/// The name that `hostname` has when the file does not give one.
+using HostnameSource = std::function<std::string()>;
+
 /// Reads and checks `file`. Never throws; a file that cannot be read is a problem like any other.
+/// May ask the resolver for the machine's fully qualified name, unless the file gives `hostname`.
 [[nodiscard]] Loaded load(const std::filesystem::path& file);
 /// The same on a text (for tests and fuzzing).
 [[nodiscard]] Loaded load_text(const std::string& yaml, const std::filesystem::path& name);
+[[nodiscard]] Loaded load_text(const std::string& yaml, const std::filesystem::path& name,
+                               const HostnameSource& machine_hostname);
 
 }  // namespace postern::config

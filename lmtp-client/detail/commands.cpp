@@ -7,7 +7,8 @@ namespace postern::lmtp_client::detail {
 
 namespace {
 
-/// Parameters are passed on as they were received; one that could end the command line or begin another parameter is left out.
+/// Parameters are passed on as they were received; one that could end the command line or begin another parameter is
+/// left out.
 bool is_parameter_value(std::string_view text) {
     return !text.empty() && std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
 }

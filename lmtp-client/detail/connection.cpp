@@ -4,12 +4,12 @@
 #include <sys/un.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
 #include <exception>
 #include <utility>
 
@@ -39,7 +39,8 @@ Connection::Connection(asio::any_io_executor executor) : executor_(std::move(exe
 
 // ---- Opening ----
 
-asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoint& where, const ClientOptions& options) {
+asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoint& where,
+                                                                   const ClientOptions& options) {
     endpoint = where;
     born_ = Clock::now();
     set_deadline(options.connect_timeout);
@@ -55,7 +56,8 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoin
     co_return refused;
 }
 
-asio::awaitable<Connection::ErrorCode> Connection::find_addresses(const Endpoint& where, std::vector<SocketEndpoint>& out) {
+asio::awaitable<Connection::ErrorCode> Connection::find_addresses(const Endpoint& where,
+                                                                  std::vector<SocketEndpoint>& out) {
     if (!where.unix_path.empty()) {
         if (where.unix_path.size() >= sizeof(sockaddr_un::sun_path)) {
             co_return asio::error::name_too_long;
@@ -171,7 +173,8 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::read_reply(mail::R
 // ---- One transaction ----
 
 asio::awaitable<Connection::Ended> Connection::run(const Transaction& transaction, DialogueOptions dialogue_options,
-                                                   bool may_be_dead, OutcomeSink& outcomes, const ClientOptions& options) {
+                                                   bool may_be_dead, OutcomeSink& outcomes,
+                                                   const ClientOptions& options) {
     timed_out_ = false;
     content_read_ = false;
     was_dead_ = false;
@@ -195,7 +198,8 @@ asio::awaitable<Connection::Ended> Connection::run(const Transaction& transactio
     co_return ended;
 }
 
-asio::awaitable<void> Connection::converse(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options) {
+asio::awaitable<void> Connection::converse(Dialogue& dialogue, const Transaction& transaction,
+                                           const ClientOptions& options) {
     while (!was_dead_) {
         switch (dialogue.next()) {
             case Dialogue::Action::send:
@@ -244,9 +248,10 @@ asio::awaitable<void> Connection::receive(Dialogue& dialogue, const ClientOption
     }
 }
 
-/// Reads ahead by one part, so that the end of the data leaves in the same write as the last octets, and leaves only when the content
-/// is known to be whole.
-asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options) {
+/// Reads ahead by one part, so that the end of the data leaves in the same write as the last octets, and leaves only
+/// when the content is known to be whole.
+asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transaction& transaction,
+                                               const ClientOptions& options) {
     set_deadline(options.content_timeout);
     const bool dotted = dialogue.encoding() == Dialogue::Encoding::dotted;
     DotStuffer stuffer;
@@ -294,7 +299,8 @@ asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transac
     }
 }
 
-/// Writes buffer_. Looks first at what the store has said meanwhile: what comes before the data's end is no answer to it.
+/// Writes buffer_. Looks first at what the store has said meanwhile: what comes before the data's end is no answer to
+/// it.
 asio::awaitable<bool> Connection::flush_content(Dialogue& dialogue) {
     take_what_came(dialogue);
     if (dialogue.next() == Dialogue::Action::finish) {
@@ -357,8 +363,9 @@ void Connection::take_what_came(Dialogue& dialogue) {
     }
 }
 
-/// A reused connection that is found dead before it answered anything is no news about the store: it had been closed before. But only
-/// while the content is untouched, since it can be read but once, and since a store that had it all may have died afterwards.
+/// A reused connection that is found dead before it answered anything is no news about the store: it had been closed
+/// before. But only while the content is untouched, since it can be read but once, and since a store that had it all
+/// may have died afterwards.
 void Connection::broke(Dialogue& dialogue, const ErrorCode& error) {
     if (timed_out_) {
         dialogue.timed_out();

@@ -1,7 +1,8 @@
 // One connection to a store: opens it, carries out a Dialogue on it, keeps its deadlines. Decides nothing about mail.
 //
-// Deadlines are for whole replies and whole contents, not for reads: a store that sends an octet now and then gains nothing. There is no
-// timer here: the pool calls expire() now and then for all connections, which costs less than a timer for each read.
+// Deadlines are for whole replies and whole contents, not for reads: a store that sends an octet now and then gains
+// nothing. There is no timer here: the pool calls expire() now and then for all connections, which costs less than a
+// timer for each read.
 //
 // Threads: that of its executor. Coroutines keep it alive through the caller's shared_ptr.
 #pragma once
@@ -33,8 +34,8 @@ public:
         Trouble trouble = Trouble::none;
         std::string detail;
         bool reusable = false;
-        bool was_dead = false;  ///< found closed before anything was answered and before the content was read: nobody was told
-                                ///< anything, the transaction can be begun anew elsewhere
+        bool was_dead = false;  ///< found closed before anything was answered and before the content was read: nobody
+                                ///< was told anything, the transaction can be begun anew elsewhere
     };
 
     explicit Connection(boost::asio::any_io_executor executor);
@@ -43,8 +44,8 @@ public:
     boost::asio::awaitable<std::optional<Ended>> open(const Endpoint& endpoint, const ClientOptions& options);
 
     /// Carries out one transaction. With `may_be_dead`, `was_dead` can be the answer.
-    boost::asio::awaitable<Ended> run(const Transaction& transaction, DialogueOptions dialogue_options, bool may_be_dead,
-                                      OutcomeSink& outcomes, const ClientOptions& options);
+    boost::asio::awaitable<Ended> run(const Transaction& transaction, DialogueOptions dialogue_options,
+                                      bool may_be_dead, OutcomeSink& outcomes, const ClientOptions& options);
 
     /// Gives up what is waited for when its time is over.
     void expire(Clock::time_point now);
@@ -72,13 +73,16 @@ private:
 
     boost::asio::awaitable<ErrorCode> find_addresses(const Endpoint& endpoint, std::vector<SocketEndpoint>& out);
     boost::asio::awaitable<ErrorCode> connect(const Endpoint& endpoint);
-    boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent, std::string_view awaited);
+    boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent,
+                                                            std::string_view awaited);
     boost::asio::awaitable<std::optional<Ended>> greet(const ClientOptions& options);
 
-    boost::asio::awaitable<void> converse(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options);
+    boost::asio::awaitable<void> converse(Dialogue& dialogue, const Transaction& transaction,
+                                          const ClientOptions& options);
     boost::asio::awaitable<void> send_commands(Dialogue& dialogue, const ClientOptions& options);
     boost::asio::awaitable<void> receive(Dialogue& dialogue, const ClientOptions& options);
-    boost::asio::awaitable<void> send_content(Dialogue& dialogue, const Transaction& transaction, const ClientOptions& options);
+    boost::asio::awaitable<void> send_content(Dialogue& dialogue, const Transaction& transaction,
+                                              const ClientOptions& options);
     boost::asio::awaitable<bool> flush_content(Dialogue& dialogue);
     boost::asio::awaitable<ErrorCode> write(std::string_view bytes);
 

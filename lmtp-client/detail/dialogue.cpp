@@ -8,7 +8,8 @@ namespace postern::lmtp_client::detail {
 
 namespace {
 
-/// 500, 502 and 503 say that the store did not expect the command, not that it minds the mail: out of step, and no verdict.
+/// 500, 502 and 503 say that the store did not expect the command, not that it minds the mail: out of step, and no
+/// verdict.
 bool is_out_of_step(const mail::Reply& reply) {
     return reply.code() == 500 || reply.code() == 502 || reply.code() == 503;
 }
@@ -27,7 +28,8 @@ bool needs_utf8(const Transaction& transaction) {
 
 }  // namespace
 
-Dialogue::Dialogue(const Capabilities& store, const Transaction& transaction, DialogueOptions options, OutcomeSink& outcomes)
+Dialogue::Dialogue(const Capabilities& store, const Transaction& transaction, DialogueOptions options,
+                   OutcomeSink& outcomes)
     : store_(store), transaction_(transaction), options_(options), outcomes_(outcomes) {}
 
 void Dialogue::start() {
@@ -54,8 +56,9 @@ Dialogue::Action Dialogue::next() const {
 
 // ---- What is sent ----
 
-/// What the store cannot take is refused here with a permanent reply of our own, not sent and mangled (RFC 6152 section 3,
-/// RFC 6531 section 3.2, RFC 1870 section 5). What it takes only in portions is left for another transaction (RFC 9422).
+/// What the store cannot take is refused here with a permanent reply of our own, not sent and mangled (RFC 6152 section
+/// 3, RFC 6531 section 3.2, RFC 1870 section 5). What it takes only in portions is left for another transaction (RFC
+/// 9422).
 void Dialogue::choose_whom_to_ask() {
     const bool utf8 = needs_utf8(transaction_) && !store_.smtputf8;
     const bool eight_bit = transaction_.body_8bit && !store_.eight_bit_mime;
@@ -66,12 +69,15 @@ void Dialogue::choose_whom_to_ask() {
         if (utf8) {
             outcome.reply = mail::Reply(550, mail::EnhancedStatus(5, 6, 7), "the mailbox store does not take SMTPUTF8");
         } else if (!store_.smtputf8 && !transaction_.recipients[slot].address.is_ascii()) {
-            outcome.reply = mail::Reply(553, mail::EnhancedStatus(5, 6, 7), "the mailbox store does not take UTF-8 addresses");
+            outcome.reply =
+                mail::Reply(553, mail::EnhancedStatus(5, 6, 7), "the mailbox store does not take UTF-8 addresses");
         } else if (eight_bit) {
-            outcome.reply = mail::Reply(554, mail::EnhancedStatus(5, 6, 3), "the mailbox store does not take 8-bit content");
+            outcome.reply =
+                mail::Reply(554, mail::EnhancedStatus(5, 6, 3), "the mailbox store does not take 8-bit content");
         } else if (too_large) {
-            outcome.reply = mail::Reply(552, mail::EnhancedStatus(5, 3, 4),
-                                        "the mailbox store takes at most " + std::to_string(store_.size_max) + " octets");
+            outcome.reply =
+                mail::Reply(552, mail::EnhancedStatus(5, 3, 4),
+                            "the mailbox store takes at most " + std::to_string(store_.size_max) + " octets");
         } else if (store_.recipients_max && asked_.size() >= *store_.recipients_max) {
             outcome.fate = Fate::not_tried;
         } else {
@@ -293,8 +299,8 @@ void Dialogue::on_data_in_vain(const mail::Reply& reply) {
     if (reply.reply_class() != mail::ReplyClass::intermediate) {
         return reset_or_finish();
     }
-    // A lone dot ends the content that the store waits for (RFC 2920 section 3.1). Whether it answers that is anybody's guess, so
-    // nothing is read any more and the connection goes.
+    // A lone dot ends the content that the store waits for (RFC 2920 section 3.1). Whether it answers that is anybody's
+    // guess, so nothing is read any more and the connection goes.
     output_ = ".\r\n";
     phase_ = Phase::leave;
 }
@@ -306,8 +312,8 @@ void Dialogue::on_slot(mail::Reply reply) {
     }
 }
 
-/// BDAT LAST went out for nobody. By RFC 2033 section 4.2 it gets no reply, most stores refuse it with one. RSET tells which: only a
-/// refusal followed by RSET's 250 is in step for sure, a 250 alone could be either's.
+/// BDAT LAST went out for nobody. By RFC 2033 section 4.2 it gets no reply, most stores refuse it with one. RSET tells
+/// which: only a refusal followed by RSET's 250 is in step for sure, a 250 alone could be either's.
 void Dialogue::on_bdat_refusal(const mail::Reply& reply) {
     if (reply.is_success()) {
         return finish(false);
@@ -322,8 +328,8 @@ void Dialogue::on_reset(const mail::Reply& reply) {
     finish(true);
 }
 
-/// The endpoint's fault, and no verdict about anybody (RFC 5321 section 3.8). Whom it was said instead of an acceptance was surely not
-/// accepted: everybody at MAIL, this recipient at RCPT.
+/// The endpoint's fault, and no verdict about anybody (RFC 5321 section 3.8). Whom it was said instead of an acceptance
+/// was surely not accepted: everybody at MAIL, this recipient at RCPT.
 void Dialogue::on_shutdown(const mail::Reply& reply) {
     const std::string where = awaited();
     if (phase_ == Phase::mail) {
@@ -386,7 +392,8 @@ void Dialogue::settle_open(const mail::Reply& reply) {
     }
 }
 
-/// Nobody is left to deliver to: closes the store's transaction, if one is open or in doubt, so that the next MAIL is welcome.
+/// Nobody is left to deliver to: closes the store's transaction, if one is open or in doubt, so that the next MAIL is
+/// welcome.
 void Dialogue::reset_or_finish() {
     const bool in_doubt = phase_ == Phase::bdat_refusal;
     if (mail_refused_ && !in_doubt) {

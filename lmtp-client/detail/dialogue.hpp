@@ -1,15 +1,18 @@
-// One transaction as a state machine, sans-I/O: what to send next comes out, bytes of the store go in, and each recipient's
-// fate goes to the OutcomeSink the moment it is known. Knows no socket and no clock.
+// One transaction as a state machine, sans-I/O: what to send next comes out, bytes of the store go in, and each
+// recipient's fate goes to the OutcomeSink the moment it is known. Knows no socket and no clock.
 //
 // Source: RFC 2033 section 4.2, RFC 2920 section 3.1, RFC 3030 section 2.
 //
 // What always holds:
 //  1. Each recipient gets exactly one outcome, at the latest when the dialogue is done.
-//  2. A recipient is `replied` only by the reply to its own RCPT, by its own reply after the data, or by a refusal of MAIL or
+//  2. A recipient is `replied` only by the reply to its own RCPT, by its own reply after the data, or by a refusal of
+//  MAIL or
 //     DATA, which is an answer about every recipient that has none yet. Never by what answers anything else.
-//  3. A reply counts only when what it answers was sent in full. One that comes earlier, or that nothing asked for, ends the dialogue.
+//  3. A reply counts only when what it answers was sent in full. One that comes earlier, or that nothing asked for,
+//  ends the dialogue.
 //  4. Nothing is sent behind the end of the data until every recipient has its answer.
-//  5. A recipient without an answer is `not_tried` only when the store cannot have taken the content for it: its end was not sent, or
+//  5. A recipient without an answer is `not_tried` only when the store cannot have taken the content for it: its end
+//  was not sent, or
 //     the store closed the service before taking this sender or recipient. Else it is `unknown`.
 //
 //   mail -> rcpt (each) -> data -> content -> slots (each accepted) -> done
@@ -33,8 +36,8 @@ namespace postern::lmtp_client::detail {
 
 struct DialogueOptions {
     std::uint64_t bdat_size_max = 1 << 20;  ///< above it DATA is used even when CHUNKING is offered
-    /// Ask about the envelope before any content is sent, one round trip more: for a connection that may be dead, so that
-    /// its death leaves nobody in doubt.
+    /// Ask about the envelope before any content is sent, one round trip more: for a connection that may be dead, so
+    /// that its death leaves nobody in doubt.
     bool envelope_first = false;
 };
 
@@ -42,7 +45,8 @@ class Dialogue {
 public:
     enum class Action : std::uint8_t {
         send,          ///< write output(), then sent()
-        send_content,  ///< write output() and the content in encoding(): sent() behind the first write, content_sent() behind the last
+        send_content,  ///< write output() and the content in encoding(): sent() behind the first write, content_sent()
+                       ///< behind the last
         receive,       ///< read, then received() or closed() or timed_out()
         finish,        ///< end() and is_reusable() tell how it went
     };
@@ -60,15 +64,17 @@ public:
     [[nodiscard]] std::string_view output() const noexcept { return output_; }
     [[nodiscard]] Encoding encoding() const noexcept { return encoding_; }
 
-    void sent();            ///< output() went out, to its last octet
-    void content_sent();    ///< the content's last octet went out: from now on the store may have it all
+    void sent();          ///< output() went out, to its last octet
+    void content_sent();  ///< the content's last octet went out: from now on the store may have it all
 
     void received(std::string_view bytes);
-    void closed(std::string detail);          ///< end of file or an error of the connection
-    void timed_out();                         ///< the awaited reply did not come in time
-    void content_failed(std::string detail);  ///< the content cannot be read; the connection must be closed without its end
+    void closed(std::string detail);  ///< end of file or an error of the connection
+    void timed_out();                 ///< the awaited reply did not come in time
+    void content_failed(
+        std::string detail);  ///< the content cannot be read; the connection must be closed without its end
 
-    /// No reply has come, and no end of content was sent: on another connection it could be begun anew as if nothing had happened.
+    /// No reply has come, and no end of content was sent: on another connection it could be begun anew as if nothing
+    /// had happened.
     [[nodiscard]] bool is_untouched() const noexcept { return replies_ == 0 && !content_sent_ && !parser_.is_inside(); }
     /// The number of whole replies so far: a deadline for one reply is renewed when it rises.
     [[nodiscard]] std::size_t replies() const noexcept { return replies_; }
@@ -114,22 +120,23 @@ private:
 
     ReplyParser parser_;
     std::string output_;
-    std::vector<std::pair<std::size_t, Outcome>> decided_;  ///< without asking; told with the first reply, see is_untouched()
-    std::vector<std::size_t> asked_;      ///< slots in RCPT order
-    std::vector<std::size_t> accepted_;   ///< of these, what was accepted: one reply each after the data
-    std::vector<bool> settled_;           ///< by slot
-    std::size_t cursor_ = 0;       ///< in asked_ or accepted_, by phase
-    std::size_t written_ = 0;      ///< commands in output_
-    std::size_t outstanding_ = 0;  ///< commands sent whose reply has not come
+    std::vector<std::pair<std::size_t, Outcome>>
+        decided_;                        ///< without asking; told with the first reply, see is_untouched()
+    std::vector<std::size_t> asked_;     ///< slots in RCPT order
+    std::vector<std::size_t> accepted_;  ///< of these, what was accepted: one reply each after the data
+    std::vector<bool> settled_;          ///< by slot
+    std::size_t cursor_ = 0;             ///< in asked_ or accepted_, by phase
+    std::size_t written_ = 0;            ///< commands in output_
+    std::size_t outstanding_ = 0;        ///< commands sent whose reply has not come
     std::size_t replies_ = 0;
     Phase phase_ = Phase::mail;
     Encoding encoding_ = Encoding::dotted;
     bool use_bdat_ = false;
-    bool in_one_write_ = false;     ///< BDAT and its content go out with the envelope
+    bool in_one_write_ = false;  ///< BDAT and its content go out with the envelope
     bool content_due_ = false;
     bool content_sent_ = false;
     bool mail_refused_ = false;
-    bool accepted_in_vain_ = false; ///< a recipient was accepted though the sender was not
+    bool accepted_in_vain_ = false;  ///< a recipient was accepted though the sender was not
     bool reusable_ = false;
     Trouble trouble_ = Trouble::none;
     std::string detail_;

@@ -9,8 +9,9 @@ namespace postern::lmtp_client::detail {
 
 class DotStuffer {
 public:
-    /// Appends `content` to `out`, a dot at the start of a line doubled. What follows a bare CR or LF counts as the start of a
-    /// line too: well-formed content has none, and in content that has, a lenient store must not find an end of data.
+    /// Appends `content` to `out`, a dot at the start of a line doubled. What follows a bare CR or LF counts as the
+    /// start of a line too: well-formed content has none, and in content that has, a lenient store must not find an end
+    /// of data.
     void append(std::string_view content, std::string& out);
 
     /// Appends the end of the data, on a line of its own.

@@ -1,7 +1,7 @@
 // The connections of a client: idle ones by endpoint, and the one timer that keeps the limits of them all.
 //
-// A connection that was found dead leaves nobody in doubt, so idle ones are looked at twice: with each tick, so that a store that
-// closes does not wait for us, and again when one is taken.
+// A connection that was found dead leaves nobody in doubt, so idle ones are looked at twice: with each tick, so that a
+// store that closes does not wait for us, and again when one is taken.
 //
 // Threads: that of its executor.
 #pragma once

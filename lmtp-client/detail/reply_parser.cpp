@@ -16,8 +16,8 @@ std::uint16_t read_code(std::string_view line) {
     return static_cast<std::uint16_t>((line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0'));
 }
 
-/// Takes an enhanced status from the front of `text` when its class is that of the code (RFC 2034 section 4); otherwise it
-/// is text like any other.
+/// Takes an enhanced status from the front of `text` when its class is that of the code (RFC 2034 section 4); otherwise
+/// it is text like any other.
 std::optional<mail::EnhancedStatus> take_status(std::string_view& text, std::uint16_t code) {
     if (text.size() < 5 || text[1] != '.' || text[0] - '0' != code / 100) {
         return std::nullopt;

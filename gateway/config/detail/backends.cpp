@@ -1,0 +1,127 @@
+// `backends`: the stores behind the gateway.
+#include <fmt/format.h>
+
+#include "gateway/config/detail/address.hpp"
+#include "gateway/config/detail/section.hpp"
+#include "gateway/config/detail/sections.hpp"
+
+namespace postern::config::detail {
+namespace {
+
+/// Names stand in logs, on command lines and in globs.
+bool is_backend_name(const std::string& name) {
+    constexpr std::string_view allowed = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.";
+    return !name.empty() && name.size() <= 64 && name.find_first_not_of(allowed) == std::string::npos;
+}
+
+void add_endpoint(const Node& item, Backend& backend, Draft::BackendPlace& place, Problems& problems) {
+    const auto text = item_text(item, "endpoints", "HOST:PORT, \"[IPV6]:PORT\" or \"unix:/path\", in quotes", problems);
+    if (!text) {
+        return;
+    }
+    const auto address = parse_address(*text, PortZero::refused);
+    if (!address) {
+        problems.error(item.at, fmt::format("`endpoints`: {}: {}", quote(*text), address.error()));
+        return;
+    }
+    if (address->port == 25) {
+        problems.error(item.at, fmt::format("`endpoints`: {}: LMTP is not spoken on port 25 (RFC 2033 section 5); its "
+                                            "usual port is 24",
+                                            quote(*text)));
+        return;
+    }
+    const std::string canonical = address->to_string();
+    for (std::size_t i = 0; i < backend.endpoints.size(); ++i) {
+        if (backend.endpoints[i].to_string() == canonical) {
+            problems.error(item.at, fmt::format("`endpoints`: {} is given twice; first in line {}", quote(canonical),
+                                                place.endpoints_at[i].line));
+            return;
+        }
+    }
+    backend.endpoints.push_back(*address);
+    place.endpoints_at.push_back(item.at);
+}
+
+void read_endpoints(Section& section, Backend& backend, Draft::BackendPlace& place, Problems& problems) {
+    constexpr std::size_t endpoints_max = 1000;
+    const std::vector<Node>& items = section.list("endpoints", "a list, as [\"127.0.0.1:24\"]");
+    if (!section.has("endpoints")) {
+        problems.error(place.at, fmt::format("backend {} needs `endpoints`, as [\"127.0.0.1:24\"]", quote(backend.name)));
+        return;
+    }
+    if (const Node* list = section.find("endpoints"); list != nullptr && list->kind == Node::Kind::sequence) {
+        if (items.empty() || items.size() > endpoints_max) {
+            problems.error(list->at, fmt::format("`endpoints`: expected 1 to {} of them, found {}", endpoints_max, items.size()));
+            return;
+        }
+    }
+    for (const Node& item : items) {
+        add_endpoint(item, backend, place, problems);
+    }
+}
+
+void read_choices(Section& section, Backend& backend, Problems& problems) {
+    const auto says = [&section](std::string_view key, std::string_view word) -> const Node* {
+        const Node* node = section.find(key);
+        return node != nullptr && node->kind == Node::Kind::scalar && node->text == word ? node : nullptr;
+    };
+    if (const Node* sticky = says("balance", "sticky")) {
+        problems.not_supported(sticky->at, "`balance: sticky`", "use `least_busy` or `failover`");
+    } else {
+        section.choice("balance", backend.balance,
+                       {{"least_busy", Backend::Balance::least_busy}, {"failover", Backend::Balance::failover}});
+    }
+    for (const std::string_view word : {"opportunistic", "required"}) {
+        if (const Node* tls = says("tls", word)) {
+            problems.not_supported(tls->at, fmt::format("`tls: {}`", word), "use `off`");
+            return;
+        }
+    }
+    enum class Tls : std::uint8_t { off } tls = Tls::off;
+    section.choice("tls", tls, {{"off", Tls::off}});
+}
+
+void read_backend(const Node::Key& key, const Node& node, Draft& draft, Problems& problems) {
+    using namespace std::chrono_literals;
+    Backend backend;
+    backend.name = key.text;
+    Draft::BackendPlace place{key.at, {}};
+    Section section(node, problems);
+    if (section.is_usable()) {
+        read_endpoints(section, backend, place, problems);
+        read_choices(section, backend, problems);
+        section.number("connections", backend.connections, {1U, 10'000U});
+        section.number("recipients_per_transaction", backend.recipients_per_transaction, {1U, 100'000U});
+        section.duration("connect_timeout", backend.connect_timeout, {100ms, 1h});
+        section.duration("reply_timeout", backend.reply_timeout, {100ms, 24h});
+        section.finish();
+    }
+    // Also when something is wrong with it: that a domain names it is not.
+    draft.backends_at.emplace(key.text, std::move(place));
+    draft.config.backends.emplace(key.text, std::move(backend));
+}
+
+}  // namespace
+
+void read_backends(const Node& node, Draft& draft, Problems& problems) {
+    const bool is_mapping = node.kind == Node::Kind::mapping;
+    if (!is_mapping && node.kind != Node::Kind::nothing) {
+        problems.error(node.at,
+                       fmt::format("`backends`: expected a mapping, as `stores: {{ endpoints: [\"127.0.0.1:24\"] }}`, found {}",
+                                   describe(node)));
+        return;
+    }
+    if (node.keys.empty()) {
+        problems.error(node.at, "`backends` is empty: where does the mail go?");
+        return;
+    }
+    for (std::size_t i = 0; i < node.keys.size(); ++i) {
+        const Node::Key& key = node.keys[i];
+        if (!is_backend_name(key.text)) {
+            problems.error(key.at, fmt::format("{}: the name of a backend has 1 to 64 letters, digits, - _ or .", quote(key.text)));
+        }
+        read_backend(key, node.items[i], draft, problems);
+    }
+}
+
+}  // namespace postern::config::detail

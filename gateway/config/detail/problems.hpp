@@ -1,0 +1,33 @@
+// Collects what is wrong with one file, from all sections, and puts it in the file's order.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gateway/config/config.hpp"
+#include "gateway/config/detail/node.hpp"
+
+namespace postern::config::detail {
+
+class Problems {
+public:
+    explicit Problems(std::filesystem::path file) : file_(std::move(file)) {}
+
+    void error(Position at, std::string text);
+    void warning(Position at, std::string text);
+    /// For a key of the contract that is yet to come; `what`: "`bounces`" or "`balance: sticky`".
+    void not_supported(Position at, const std::string& what, const std::string& advice);
+
+    [[nodiscard]] bool has_errors() const noexcept { return !errors_.empty(); }
+    [[nodiscard]] std::vector<Problem> take_errors();    ///< sorted by position
+    [[nodiscard]] std::vector<Problem> take_warnings();  ///< sorted by position
+
+private:
+    std::filesystem::path file_;
+    std::vector<Problem> errors_;
+    std::vector<Problem> warnings_;
+};
+
+}  // namespace postern::config::detail

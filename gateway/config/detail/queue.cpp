@@ -1,0 +1,42 @@
+// `queue` and `control`: files of the running gateway.
+#include <fmt/format.h>
+
+#include "gateway/config/detail/names.hpp"
+#include "gateway/config/detail/section.hpp"
+#include "gateway/config/detail/sections.hpp"
+
+namespace postern::config::detail {
+
+void read_queue(const Node& node, Queue& queue, Problems& problems) {
+    using namespace std::chrono_literals;
+    Section section(node, problems);
+    if (!section.is_usable()) {
+        return;
+    }
+    section.path("path", queue.path);
+    if (!queue.path.has_filename()) {
+        problems.error(section.find("path")->at,
+                       fmt::format("`path`: expected a file, found the folder {}", quote(queue.path.native())));
+    }
+    section.size("minimum_free_disk", queue.minimum_free_disk, {0, 1ULL << 50});
+    section.number("maximum_messages", queue.maximum_messages, {std::uint64_t{1}, std::uint64_t{1'000'000'000'000}});
+    section.duration("history", queue.history, {0ms, 24h * 3650});
+    section.finish();
+}
+
+void read_control(const Node& node, Control& control, Problems& problems) {
+    Section section(node, problems);
+    if (!section.is_usable()) {
+        return;
+    }
+    section.path("socket", control.socket);
+    if (control.socket.native().size() > unix_path_octets_max) {
+        problems.error(section.find("socket")->at,
+                       fmt::format("`socket`: the path of a Unix socket has at most {} octets, this one {}",
+                                   unix_path_octets_max, control.socket.native().size()));
+    }
+    section.not_yet("http");
+    section.finish();
+}
+
+}  // namespace postern::config::detail

@@ -1,0 +1,46 @@
+// `retry`: when a recipient is tried again, and for how long.
+#include <fmt/format.h>
+
+#include "gateway/config/detail/section.hpp"
+#include "gateway/config/detail/sections.hpp"
+#include "gateway/config/detail/units.hpp"
+
+namespace postern::config::detail {
+namespace {
+
+/// `smaller` must not be longer than `larger`; the problem stands at whichever of the two the file gives, the smaller first.
+void check_order(const Section& section, std::string_view smaller, milliseconds small, std::string_view larger,
+                 milliseconds large, Problems& problems) {
+    if (small <= large) {
+        return;
+    }
+    const auto shown = [&section](std::string_view key, milliseconds value) {
+        return fmt::format("`{}` ({}{})", key, to_text(value), section.has(key) ? "" : ", the default");
+    };
+    problems.error(section.at(section.has(smaller) ? smaller : larger),
+                   fmt::format("{} is longer than {}", shown(smaller, small), shown(larger, large)));
+}
+
+}  // namespace
+
+void read_retry(const Node& node, Retry& retry, Problems& problems) {
+    using namespace std::chrono_literals;
+    Section section(node, problems);
+    if (!section.is_usable()) {
+        return;
+    }
+    section.duration("first", retry.first, {100ms, 24h});
+    section.decimal("factor", retry.factor, {1, 100});
+    section.duration("maximum", retry.maximum, {100ms, 24h * 30});
+    section.duration("expire", retry.expire, {100ms, 24h * 365});
+    milliseconds delay_notice = 0ms;
+    section.duration("delay_notice", delay_notice, {0ms, 24h * 365});
+    if (delay_notice != 0ms) {
+        problems.not_supported(section.at("delay_notice"), "a `delay_notice` other than 0", "remove it or set it to 0");
+    }
+    section.finish();
+    check_order(section, "first", retry.first, "maximum", retry.maximum, problems);
+    check_order(section, "first", retry.first, "expire", retry.expire, problems);
+}
+
+}  // namespace postern::config::detail

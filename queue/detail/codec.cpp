@@ -1,0 +1,182 @@
+// Rows to values, and the checksum; see the header.
+#include "queue/detail/codec.hpp"
+
+#define XXH_STATIC_LINKING_ONLY  // the state as a member, not behind another allocation
+#include <xxhash.h>
+
+#include <cstring>
+#include <limits>
+
+#include "queue/detail/sqlite.hpp"
+
+namespace postern::queue::detail {
+
+namespace {
+
+template <class Enum>
+Enum read_enum(const Statement& row, int column, Enum greatest, const char* name) {
+    const std::int64_t value = row.integer(column);
+    if (value < 0 || value > static_cast<std::int64_t>(greatest)) {
+        throw DamagedRow(std::string(name) + " is " + std::to_string(value));
+    }
+    return static_cast<Enum>(value);
+}
+
+std::uint32_t read_count(const Statement& row, int column, const char* name) {
+    const std::int64_t value = row.integer(column);
+    if (value < 0 || value > std::numeric_limits<std::uint32_t>::max()) {
+        throw DamagedRow(std::string(name) + " is " + std::to_string(value));
+    }
+    return static_cast<std::uint32_t>(value);
+}
+
+mail::Mailbox read_mailbox(std::string_view text, const char* name) {
+    auto mailbox = mail::Mailbox::parse(text, mail::Utf8::allowed);
+    if (!mailbox) {
+        throw DamagedRow(std::string(name) + " is not an address");
+    }
+    return std::move(*mailbox);
+}
+
+}  // namespace
+
+Envelope read_envelope(const Statement& row, int first) {
+    Envelope envelope;
+    envelope.id = MessageId(row.integer(first));
+    envelope.received_at = from_stored(row.integer(first + 1));
+    const std::int64_t size = row.integer(first + 2);
+    if (size < 0) {
+        throw DamagedRow("size is " + std::to_string(size));
+    }
+    envelope.size = static_cast<std::uint64_t>(size);
+    if (const auto sender = row.text(first + 3); !sender.empty()) {
+        envelope.sender = mail::ReversePath(read_mailbox(sender, "sender"));
+    }
+    envelope.body_type = read_enum(row, first + 4, BodyType::eight_bit_mime, "body_type");
+    envelope.has_8bit = row.integer(first + 5) != 0;
+    envelope.smtputf8 = row.integer(first + 6) != 0;
+    envelope.dsn.ret = read_enum(row, first + 7, mail::DsnReturn::headers, "dsn_ret");
+    envelope.dsn.envid = row.text(first + 8);
+    envelope.client.address = row.text(first + 9);
+    envelope.client.helo = row.text(first + 10);
+    envelope.client.rdns = row.text(first + 11);
+    envelope.client.protocol = row.text(first + 12);
+    return envelope;
+}
+
+Recipient read_recipient(const Statement& row, int first) {
+    Recipient recipient(read_mailbox(row.text(first + 1), "recipient"));
+    recipient.ordinal = read_count(row, first, "ordinal");
+    recipient.backend = row.text(first + 2);
+    recipient.state = read_enum(row, first + 3, RecipientState::removed, "state");
+    recipient.attempts = read_count(row, first + 4, "attempts");
+    recipient.unknowns = read_count(row, first + 5, "unknowns");
+    recipient.next_attempt_at = from_stored(row.integer(first + 6));
+    recipient.last_reply = row.text(first + 7);
+    recipient.dsn.notify = read_enum(row, first + 8, static_cast<mail::DsnNotify>(15), "dsn_notify");
+    recipient.dsn.orcpt = row.text(first + 9);
+    recipient.failed = row.integer(first + 10) != 0;
+    return recipient;
+}
+
+HistoryEvent read_history_event(const Statement& row, int first) {
+    HistoryEvent event;
+    event.message = MessageId(row.integer(first));
+    event.at = from_stored(row.integer(first + 1));
+    if (!row.is_null(first + 2)) {
+        event.ordinal = read_count(row, first + 2, "ordinal");
+    }
+    event.event = row.text(first + 3);
+    event.sender = row.text(first + 4);
+    event.recipient = row.text(first + 5);
+    event.backend = row.text(first + 6);
+    event.endpoint = row.text(first + 7);
+    event.attempt = read_count(row, first + 8, "attempt");
+    event.duration = Duration(row.integer(first + 9));
+    event.reply = row.text(first + 10);
+    event.actor = row.text(first + 11);
+    return event;
+}
+
+struct MessageChecksum::State {
+    XXH3_state_t hash;
+
+    void add(std::string_view bytes) { XXH3_128bits_update(&hash, bytes.data(), bytes.size()); }
+};
+
+namespace {
+
+/// Lays values out one way on every machine: integers of eight octets, the least first; text behind its length.
+class CanonicalText {
+public:
+    void integer(std::uint64_t value) {
+        char octets[8];
+        for (char& octet : octets) {
+            octet = static_cast<char>(value & 0xff);
+            value >>= 8;
+        }
+        text_.append(octets, sizeof octets);
+    }
+    void text(std::string_view value) {
+        integer(value.size());
+        text_.append(value);
+    }
+    void mailbox(const mail::Mailbox& mailbox) {
+        integer(mailbox.local_part().size() + 1 + mailbox.domain().size());
+        text_.append(mailbox.local_part()).append(1, '@').append(mailbox.domain());
+    }
+    [[nodiscard]] const std::string& str() const { return text_; }
+
+private:
+    std::string text_;
+};
+
+void add_envelope(CanonicalText& out, const Envelope& envelope) {
+    out.integer(static_cast<std::uint64_t>(envelope.id.value()));
+    out.integer(static_cast<std::uint64_t>(to_stored(envelope.received_at)));
+    out.integer(envelope.size);
+    if (const auto& sender = envelope.sender.mailbox()) {
+        out.mailbox(*sender);
+    } else {
+        out.text("");
+    }
+    out.integer(static_cast<std::uint64_t>(envelope.body_type));
+    out.integer(envelope.has_8bit ? 1 : 0);
+    out.integer(envelope.smtputf8 ? 1 : 0);
+    out.integer(static_cast<std::uint64_t>(envelope.dsn.ret));
+    out.text(envelope.dsn.envid);
+    out.text(envelope.client.address);
+    out.text(envelope.client.helo);
+    out.text(envelope.client.rdns);
+    out.text(envelope.client.protocol);
+}
+
+}  // namespace
+
+MessageChecksum::MessageChecksum() : state_(new State) { XXH3_128bits_reset(&state_->hash); }
+MessageChecksum::~MessageChecksum() = default;
+MessageChecksum::MessageChecksum(MessageChecksum&&) noexcept = default;
+MessageChecksum& MessageChecksum::operator=(MessageChecksum&&) noexcept = default;
+
+void MessageChecksum::add_content(std::string_view part) { state_->add(part); }
+
+Checksum MessageChecksum::finish(const Envelope& envelope, std::span<const Recipient> recipients) {
+    CanonicalText words;
+    add_envelope(words, envelope);
+    words.integer(recipients.size());
+    for (const auto& recipient : recipients) {
+        words.integer(recipient.ordinal);
+        words.mailbox(recipient.address);
+        words.integer(static_cast<std::uint64_t>(recipient.dsn.notify));
+        words.text(recipient.dsn.orcpt);
+    }
+    state_->add(words.str());
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_->hash));
+    Checksum checksum;
+    static_assert(sizeof canonical == sizeof checksum);
+    std::memcpy(checksum.data(), &canonical, sizeof checksum);
+    return checksum;
+}
+
+}  // namespace postern::queue::detail

@@ -1,0 +1,25 @@
+#include <gtest/gtest.h>
+
+#include "lmtp-client/transaction.hpp"
+
+namespace postern::lmtp_client {
+namespace {
+
+TEST(Endpoint, IsReadAndWrittenInTheSameForm) {
+    for (const std::string text : {"127.0.0.1:24", "[::1]:24", "store.example:2424", "unix:/run/store/lmtp"}) {
+        const auto endpoint = parse_endpoint(text);
+        ASSERT_TRUE(endpoint.has_value()) << text;
+        EXPECT_EQ(endpoint->to_string(), text);
+    }
+    EXPECT_EQ(parse_endpoint("[::1]:24")->host, "::1");
+}
+
+TEST(Endpoint, IsNotReadFromAnythingElse) {
+    for (const std::string text :
+         {"", ":", "host", "host:", ":24", "::1:24", "host:0", "host:65536", "host:2x", "unix:", "[]:24"}) {
+        EXPECT_FALSE(parse_endpoint(text).has_value()) << text;
+    }
+}
+
+}  // namespace
+}  // namespace postern::lmtp_client
