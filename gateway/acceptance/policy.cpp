@@ -1,0 +1,33 @@
+#include "gateway/acceptance/policy.hpp"
+
+namespace postern::acceptance {
+
+namespace {
+
+std::optional<Taken> taken(const Policy& policy, mail::Mailbox address) {
+    auto backend = policy.backend_of(address);
+    if (!backend) {
+        return std::nullopt;
+    }
+    return Taken{std::move(address), std::move(*backend)};
+}
+
+}  // namespace
+
+Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command) {
+    if (auto direct = taken(policy, command.address)) {
+        return std::move(*direct);
+    }
+    if (command.bare_postmaster) {
+        auto elsewhere =
+            mail::Mailbox::parse(command.address.local_part() + '@' + policy.postmaster_at, mail::Utf8::allowed);
+        if (elsewhere) {
+            if (auto found = taken(policy, std::move(*elsewhere))) {
+                return std::move(*found);
+            }
+        }
+    }
+    return mail::Reply(550, mail::EnhancedStatus(5, 7, 1), "Relaying denied: not a domain of ours");
+}
+
+}  // namespace postern::acceptance

@@ -1,0 +1,31 @@
+// Which recipients this gateway takes mail for: an immutable snapshot, made from the configuration and swapped whole by
+// a reload.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "queue/mail/mailbox.hpp"
+#include "queue/mail/reply.hpp"
+#include "smtp-server/envelope.hpp"
+
+namespace postern::acceptance {
+
+struct Policy {
+    std::string hostname;       ///< `by` of Received
+    std::string postmaster_at;  ///< the domain of a bare <postmaster> when `hostname` is no domain of ours
+    /// The backend that serves an address; nullopt: not ours. Any thread.
+    std::function<std::optional<std::string>(const mail::Mailbox&)> backend_of;
+};
+
+/// A recipient that is taken, as it goes into the queue.
+struct Taken {
+    mail::Mailbox address;
+    std::string backend;
+};
+
+/// Where RCPT leads, or 550 5.7.1. A bare <postmaster> is always taken (RFC 5321 section 4.5.1).
+[[nodiscard]] Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command);
+
+}  // namespace postern::acceptance

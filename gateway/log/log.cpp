@@ -1,0 +1,44 @@
+#include "gateway/log/log.hpp"
+
+#include <spdlog/async.h>
+#include <spdlog/async_logger.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+namespace postern::log {
+
+namespace {
+
+constexpr std::size_t waiting_lines_max = 8192;
+
+}  // namespace
+
+struct Log::Writer {
+    std::shared_ptr<spdlog::details::thread_pool> pool =
+        std::make_shared<spdlog::details::thread_pool>(waiting_lines_max, 1);
+    std::shared_ptr<spdlog::async_logger> logger = std::make_shared<spdlog::async_logger>(
+        "postern", std::make_shared<spdlog::sinks::stderr_sink_mt>(), pool, spdlog::async_overflow_policy::block);
+
+    Writer() {
+        logger->set_pattern("%v");
+        logger->set_level(spdlog::level::trace);
+        // stderr has no buffer of its own: every line is a write already.
+        logger->flush_on(spdlog::level::off);
+    }
+};
+
+Log::Log(const queue::Clock& clock, Format format, Level level)
+    : clock_(clock), format_(format), level_(level), writer_(std::make_unique<Writer>()) {}
+
+// The pool's thread writes what is queued before it ends.
+Log::~Log() = default;
+
+void Log::write(Level level, std::string_view event, std::initializer_list<Field> fields) {
+    if (!is_on(level)) {
+        return;
+    }
+    const std::string line = format_line(format_, clock_.wall(), level, event, {fields.begin(), fields.size()});
+    writer_->logger->log(spdlog::level::info, spdlog::string_view_t(line));
+}
+
+}  // namespace postern::log

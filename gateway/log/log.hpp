@@ -1,0 +1,43 @@
+// Where events go: standard error, from any thread, written by a thread of its own so that neither a session nor the
+// store waits for a terminal. When lines come faster than they can be written for long, the writers wait: no event is
+// dropped.
+//
+// Threads: any.
+#pragma once
+
+#include <atomic>
+#include <initializer_list>
+#include <memory>
+#include <string_view>
+
+#include "gateway/log/line.hpp"
+
+namespace postern::log {
+
+class Log {
+public:
+    /// `clock` outlives it.
+    Log(const queue::Clock& clock, Format format, Level level);
+    /// Writes what is still waiting.
+    ~Log();
+    Log(const Log&) = delete;
+    Log& operator=(const Log&) = delete;
+
+    void set_level(Level level) noexcept { level_ = level; }
+    [[nodiscard]] bool is_on(Level level) const noexcept { return level >= level_.load(std::memory_order_relaxed); }
+
+    void write(Level level, std::string_view event, std::initializer_list<Field> fields);
+    void info(std::string_view event, std::initializer_list<Field> fields) { write(Level::info, event, fields); }
+    void warn(std::string_view event, std::initializer_list<Field> fields) { write(Level::warn, event, fields); }
+    void error(std::string_view event, std::initializer_list<Field> fields) { write(Level::error, event, fields); }
+
+private:
+    struct Writer;
+
+    const queue::Clock& clock_;
+    const Format format_;
+    std::atomic<Level> level_;
+    std::unique_ptr<Writer> writer_;
+};
+
+}  // namespace postern::log
