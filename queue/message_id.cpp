@@ -73,6 +73,11 @@ std::optional<MessageId> MessageId::parse(std::string_view text) {
 
 Instant MessageId::time() const { return epoch + Duration(value_ >> (node_bits + sequence_bits)); }
 
+MessageId MessageId::first_at(Instant instant) {
+    const std::int64_t milliseconds = std::clamp<std::int64_t>((instant - epoch).count(), 0, milliseconds_max);
+    return MessageId(milliseconds << (node_bits + sequence_bits));
+}
+
 MessageIdGenerator::MessageIdGenerator(const Clock& clock, std::uint16_t node, MessageId last)
     : clock_(clock), node_(node), ticket_(ticket_behind(last, node)) {}
 

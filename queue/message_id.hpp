@@ -28,6 +28,8 @@ public:
     /// Accepts what to_string() gives, in either case, with o for 0 and i or l for 1. nullopt: not an id.
     [[nodiscard]] static std::optional<MessageId> parse(std::string_view text);
     [[nodiscard]] Instant time() const;
+    /// No id given out at `instant` or later is smaller.
+    [[nodiscard]] static MessageId first_at(Instant instant);
 
     friend constexpr auto operator<=>(const MessageId&, const MessageId&) = default;
 

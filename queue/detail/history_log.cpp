@@ -1,0 +1,160 @@
+#include "queue/detail/history_log.hpp"
+
+#include <utility>
+
+#include "queue/detail/codec.hpp"
+#include "queue/detail/database_file.hpp"
+
+namespace postern::queue::detail {
+
+namespace {
+
+constexpr std::chrono::milliseconds gather_time{50};
+constexpr std::chrono::minutes prune_interval{10};
+constexpr std::size_t waiting_max = 200'000;
+
+}  // namespace
+
+struct HistoryLog::Writing {
+    Statement insert;
+    Statement prune;
+    explicit Writing(Connection& connection)
+        : insert(connection,
+                 "INSERT INTO history (message, number, at, ordinal, event, sender, recipient, backend, endpoint, attempt, duration, "
+                 "reply, actor) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
+          prune(connection, "DELETE FROM history WHERE message IN (SELECT message FROM history WHERE message < ?1 LIMIT 20000)") {}
+};
+
+HistoryLog::HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock)
+    : file_(std::move(file)), keep_(keep), clock_(clock) {
+    if (keep_ > Duration::zero()) {
+        thread_ = std::thread([this] { run(); });
+    }
+}
+
+HistoryLog::~HistoryLog() {
+    if (!thread_.joinable()) {
+        return;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        stop_ = true;
+    }
+    work_.notify_one();
+    thread_.join();
+}
+
+void HistoryLog::add(std::vector<HistoryEvent> events) {
+    if (keep_ <= Duration::zero() || events.empty()) {
+        return;
+    }
+    bool was_empty = false;
+    {
+        const std::lock_guard lock(mutex_);
+        was_empty = waiting_.empty();
+        if (waiting_.size() < waiting_max) {
+            if (was_empty) {
+                waiting_ = std::move(events);
+            } else {
+                waiting_.insert(waiting_.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
+            }
+        }
+    }
+    if (was_empty) {
+        work_.notify_one();
+    }
+}
+
+void HistoryLog::add(HistoryEvent event) {
+    std::vector<HistoryEvent> events;
+    events.push_back(std::move(event));
+    add(std::move(events));
+}
+
+void HistoryLog::drain() {
+    if (keep_ <= Duration::zero()) {
+        return;
+    }
+    std::unique_lock lock(mutex_);
+    hurry_ = true;
+    work_.notify_one();
+    idle_.wait(lock, [this] { return waiting_.empty() && !busy_; });
+    hurry_ = false;
+}
+
+void HistoryLog::run() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+        work_.wait(lock, [this] { return !waiting_.empty() || stop_; });
+        if (waiting_.empty()) {
+            return;
+        }
+        work_.wait_for(lock, gather_time, [this] { return stop_ || hurry_; });
+        std::vector<HistoryEvent> events = std::exchange(waiting_, {});
+        busy_ = true;
+        lock.unlock();
+        try {
+            if (open()) {
+                write(events);
+                prune();
+            }
+        } catch (const SqliteError&) {
+            writing_.reset();
+            connection_.reset();  // rolls back; the next events try again from the start
+        }
+        lock.lock();
+        busy_ = false;
+        idle_.notify_all();
+    }
+}
+
+bool HistoryLog::open() {
+    if (connection_) {
+        return true;
+    }
+    auto opened = open_history_file(file_);
+    if (!opened.has_value()) {
+        return false;
+    }
+    connection_ = std::move(*opened);
+    writing_ = std::make_unique<Writing>(*connection_);
+    number_ = connection_->query_integer("SELECT coalesce(max(number), 0) FROM (SELECT number FROM history ORDER BY message DESC LIMIT 10000)");
+    // Numbers only order the rows of one message; time keeps them rising over restarts.
+    number_ = std::max(number_, to_stored(clock_.wall()) << 10);
+    return true;
+}
+
+void HistoryLog::write(const std::vector<HistoryEvent>& events) {
+    connection_->execute("BEGIN IMMEDIATE");
+    for (const HistoryEvent& event : events) {
+        Statement& insert = writing_->insert;
+        insert.bind(1, event.message.value()).bind(2, ++number_).bind(3, to_stored(event.at));
+        if (event.ordinal) {
+            insert.bind(4, std::int64_t{*event.ordinal});
+        } else {
+            insert.bind_null(4);
+        }
+        insert.bind(5, event.event)
+            .bind(6, event.sender)
+            .bind(7, event.recipient)
+            .bind(8, event.backend)
+            .bind(9, event.endpoint)
+            .bind(10, std::int64_t{event.attempt})
+            .bind(11, event.duration.count())
+            .bind(12, event.reply)
+            .bind(13, event.actor)
+            .run();
+    }
+    connection_->execute("COMMIT");
+}
+
+void HistoryLog::prune() {
+    const Instant now = clock_.wall();
+    if (now - pruned_at_ < prune_interval && pruned_at_ <= now) {
+        return;
+    }
+    pruned_at_ = now;
+    writing_->prune.bind(1, MessageId::first_at(now - keep_).value()).run();
+}
+
+}  // namespace postern::queue::detail

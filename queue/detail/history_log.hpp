@@ -1,0 +1,59 @@
+// Writes the history file: its own connection, its own thread, relaxed flushing, so that nothing durable ever waits for it. When it cannot
+// write, events are dropped: the queue does not depend on its history.
+//
+// Threads: add() any; the rest is its own.
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "queue/detail/sqlite.hpp"
+#include "queue/store.hpp"
+
+namespace postern::queue::detail {
+
+class HistoryLog {
+public:
+    /// `keep`: how long; 0: nothing is kept, and the file is not opened. `clock` outlives it.
+    HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock);
+    /// Writes what is still waiting.
+    ~HistoryLog();
+    HistoryLog(const HistoryLog&) = delete;
+    HistoryLog& operator=(const HistoryLog&) = delete;
+
+    void add(std::vector<HistoryEvent> events);
+    void add(HistoryEvent event);
+    /// Returns once all that was added before is in the file (or dropped).
+    void drain();
+
+private:
+    struct Writing;
+
+    void run();
+    void write(const std::vector<HistoryEvent>& events);
+    void prune();
+    [[nodiscard]] bool open();
+
+    const std::filesystem::path file_;
+    const Duration keep_;
+    const Clock& clock_;
+    std::unique_ptr<Connection> connection_;  // of the thread
+    std::unique_ptr<Writing> writing_;        // of the thread
+    std::int64_t number_ = 0;                 // of the thread
+    Instant pruned_at_{};                     // of the thread
+
+    std::mutex mutex_;
+    std::condition_variable work_;
+    std::condition_variable idle_;
+    std::vector<HistoryEvent> waiting_;
+    bool busy_ = false;
+    bool hurry_ = false;
+    bool stop_ = false;
+    std::thread thread_;  // last: it uses all of the above
+};
+
+}  // namespace postern::queue::detail

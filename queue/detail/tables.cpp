@@ -1,0 +1,226 @@
+#include "queue/detail/tables.hpp"
+
+namespace postern::queue::detail {
+
+namespace {
+
+constexpr std::string_view due_condition =
+    "FROM recipient AS r JOIN message AS m ON m.id = r.message WHERE r.backend = ?1 AND r.state <= 2 AND r.next_attempt_at <= ?2 "
+    "AND (r.next_attempt_at, r.message, r.ordinal) > (?3, ?4, ?5) ORDER BY r.next_attempt_at, r.message, r.ordinal LIMIT ?6";
+
+std::string load_due_sql() {
+    return "SELECT m.id, m.received_at, m.size, " + std::string(recipient_columns) + ' ' + std::string(due_condition);
+}
+
+}  // namespace
+
+Tables::Tables(Connection& connection)
+    : connection_(connection),
+      insert_message_(connection,
+                      "INSERT INTO message (id, received_at, size, sender, body_type, has_8bit, smtputf8, dsn_ret, dsn_envid, "
+                      "client_address, client_helo, client_rdns, client_protocol, parts, checksum, content) "
+                      "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"),
+      insert_recipient_(connection,
+                        "INSERT INTO recipient (message, ordinal, address, domain, backend, state, attempts, unknowns, "
+                        "next_attempt_at, last_reply, dsn_notify, dsn_orcpt, failed) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
+      insert_chunk_(connection, "INSERT INTO chunk (message, number, bytes) VALUES (?1,?2,?3)"),
+      insert_incoming_(connection, "INSERT OR IGNORE INTO incoming (message) VALUES (?1)"),
+      delete_incoming_(connection, "DELETE FROM incoming WHERE message = ?1"),
+      delete_message_(connection, "DELETE FROM message WHERE id = ?1"),
+      delete_recipients_(connection, "DELETE FROM recipient WHERE message = ?1"),
+      delete_chunks_(connection, "DELETE FROM chunk WHERE message = ?1"),
+      update_recipient_(connection,
+                        "UPDATE recipient SET state = ?3, attempts = ?4, unknowns = ?5, next_attempt_at = ?6, backend = ?7, "
+                        "last_reply = ?8, failed = ?9 WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
+      count_undone_(connection, "SELECT count(*) FROM recipient WHERE message = ?1 AND state < 5"),
+      is_undone_(connection, "SELECT 1 FROM recipient WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
+      load_due_(connection, load_due_sql()),
+      earliest_(connection,
+                "SELECT next_attempt_at FROM recipient WHERE backend = ?1 AND state <= 2 AND next_attempt_at > ?2 "
+                "ORDER BY next_attempt_at LIMIT 1"),
+      set_meta_(connection, "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)") {}
+
+void Tables::insert_chunk(MessageId message, std::uint32_t number, std::string_view bytes) {
+    if (number == 0) {
+        insert_incoming_.bind(1, message.value()).run();
+    }
+    insert_chunk_.bind(1, message.value()).bind(2, std::int64_t{number}).bind_blob(3, bytes).run();
+}
+
+void Tables::insert_message(const CommittedMessage& message, std::uint32_t parts, const Checksum& checksum,
+                            std::string_view content) {
+    const Envelope& envelope = message.envelope;
+    const std::string sender = envelope.sender.to_string();
+    insert_message_.bind(1, envelope.id.value())
+        .bind(2, to_stored(envelope.received_at))
+        .bind(3, static_cast<std::int64_t>(envelope.size))
+        .bind(4, sender)
+        .bind(5, static_cast<std::int64_t>(envelope.body_type))
+        .bind(6, std::int64_t{envelope.has_8bit})
+        .bind(7, std::int64_t{envelope.smtputf8})
+        .bind(8, static_cast<std::int64_t>(envelope.dsn.ret))
+        .bind(9, envelope.dsn.envid)
+        .bind(10, envelope.client.address)
+        .bind(11, envelope.client.helo)
+        .bind(12, envelope.client.rdns)
+        .bind(13, envelope.client.protocol)
+        .bind(14, std::int64_t{parts})
+        .bind_blob(15, as_blob(checksum))
+        .bind_blob(16, content)
+        .run();
+    for (const Recipient& recipient : message.recipients) {
+        insert_recipient(envelope.id, recipient);
+    }
+    if (parts > 0) {
+        delete_incoming_.bind(1, envelope.id.value()).run();
+    }
+}
+
+void Tables::insert_recipient(MessageId message, const Recipient& recipient) {
+    const std::string address = recipient.address.to_string();
+    const std::string domain = recipient.address.domain_key();
+    insert_recipient_.bind(1, message.value())
+        .bind(2, std::int64_t{recipient.ordinal})
+        .bind(3, address)
+        .bind(4, domain)
+        .bind(5, recipient.backend)
+        .bind(6, static_cast<std::int64_t>(recipient.state))
+        .bind(7, std::int64_t{recipient.attempts})
+        .bind(8, std::int64_t{recipient.unknowns})
+        .bind(9, to_stored(recipient.next_attempt_at))
+        .bind(10, recipient.last_reply)
+        .bind(11, static_cast<std::int64_t>(recipient.dsn.notify))
+        .bind(12, recipient.dsn.orcpt)
+        .bind(13, std::int64_t{recipient.failed})
+        .run();
+}
+
+void Tables::remove_chunks(MessageId message) {
+    delete_chunks_.bind(1, message.value()).run();
+    delete_incoming_.bind(1, message.value()).run();
+}
+
+std::int64_t Tables::undone(MessageId message) {
+    count_undone_.bind(1, message.value());
+    auto rows = count_undone_.rows();
+    return rows.step() ? count_undone_.integer(0) : 0;
+}
+
+bool Tables::is_undone(MessageId message, Ordinal ordinal) {
+    is_undone_.bind(1, message.value()).bind(2, std::int64_t{ordinal});
+    auto rows = is_undone_.rows();
+    return rows.step();
+}
+
+bool Tables::apply(const RecipientUpdate* first, const RecipientUpdate* last) {
+    const MessageId message = first->message;
+    // The usual end: one update, done, of the only recipient that is left. Its row need not change before it goes.
+    if (last - first == 1 && is_done(first->state) && undone(message) == 1 && is_undone(message, first->ordinal)) {
+        delete_message(message);
+        return true;
+    }
+    bool changed = false;
+    bool any_done = false;
+    for (const RecipientUpdate* update = first; update != last; ++update) {
+        update_recipient_.bind(1, message.value())
+            .bind(2, std::int64_t{update->ordinal})
+            .bind(3, static_cast<std::int64_t>(update->state))
+            .bind(4, std::int64_t{update->attempts})
+            .bind(5, std::int64_t{update->unknowns})
+            .bind(6, to_stored(update->next_attempt_at))
+            .bind(7, update->backend)
+            .bind(8, update->last_reply)
+            .bind(9, std::int64_t{update->failed})
+            .run();
+        changed = changed || connection_.changes() > 0;
+        any_done = any_done || is_done(update->state);
+    }
+    if (!changed || !any_done || undone(message) > 0) {
+        return false;
+    }
+    delete_message(message);
+    return true;
+}
+
+void Tables::delete_message(MessageId message) {
+    delete_recipients_.bind(1, message.value()).run();
+    delete_chunks_.bind(1, message.value()).run();
+    delete_message_.bind(1, message.value()).run();
+}
+
+DuePage Tables::load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after, std::size_t limit) {
+    DuePage page;
+    load_due_.bind(1, backend)
+        .bind(2, to_stored(until))
+        .bind(3, after ? to_stored(after->next_attempt_at) : INT64_MIN)
+        .bind(4, after ? after->message.value() : 0)
+        .bind(5, after ? std::int64_t{after->ordinal} : -1)
+        .bind(6, static_cast<std::int64_t>(limit));
+    {
+        auto rows = load_due_.rows();
+        while (rows.step()) {
+            page.recipients.push_back(DueRecipient{MessageId(load_due_.integer(0)), read_recipient(load_due_, 3),
+                                                   from_stored(load_due_.integer(1)),
+                                                   static_cast<std::uint64_t>(load_due_.integer(2))});
+        }
+    }
+    if (page.recipients.size() >= limit && limit > 0) {
+        const DueRecipient& end = page.recipients.back();
+        page.next = DueKey{end.recipient.next_attempt_at, end.message, end.recipient.ordinal};
+        return page;
+    }
+    earliest_.bind(1, backend).bind(2, to_stored(until));
+    auto rows = earliest_.rows();
+    if (rows.step()) {
+        page.earliest_later = from_stored(earliest_.integer(0));
+    }
+    return page;
+}
+
+// The distinct values are few and the rows many: each is found by one step down the index instead of a scan.
+std::vector<std::string> Tables::load_backends() {
+    Statement next(connection_,
+                   "SELECT backend FROM recipient INDEXED BY recipient_due WHERE state <= 2 AND backend > ?1 ORDER BY backend LIMIT 1");
+    std::vector<std::string> backends;
+    std::string last;
+    Statement empty(connection_, "SELECT 1 FROM recipient WHERE state <= 2 AND backend = '' LIMIT 1");
+    if (auto rows = empty.rows(); rows.step()) {
+        backends.emplace_back();
+    }
+    for (;;) {
+        next.bind(1, last);
+        auto rows = next.rows();
+        if (!rows.step()) {
+            return backends;
+        }
+        last = next.text(0);
+        backends.push_back(last);
+    }
+}
+
+std::vector<std::string> Tables::load_domains(const std::string& backend) {
+    Statement select(connection_, "SELECT DISTINCT domain FROM recipient WHERE state <= 2 AND backend = ?1");
+    select.bind(1, backend);
+    std::vector<std::string> domains;
+    auto rows = select.rows();
+    while (rows.step()) {
+        domains.emplace_back(select.text(0));
+    }
+    return domains;
+}
+
+void Tables::reassign(const std::string& domain_key, const std::string& backend) {
+    Statement update(connection_, "UPDATE recipient SET backend = ?2 WHERE domain = ?1 AND state <= 2 AND backend <> ?2");
+    update.bind(1, domain_key).bind(2, backend).run();
+}
+
+std::int64_t Tables::meta(const char* key) {
+    Statement select(connection_, "SELECT value FROM meta WHERE key = ?1");
+    select.bind(1, std::string_view(key));
+    auto rows = select.rows();
+    return rows.step() ? select.integer(0) : 0;
+}
+
+void Tables::set_meta(const char* key, std::int64_t value) { set_meta_.bind(1, std::string_view(key)).bind(2, value).run(); }
+
+}  // namespace postern::queue::detail

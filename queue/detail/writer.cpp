@@ -1,0 +1,364 @@
+#include "queue/detail/writer.hpp"
+
+#include <sqlite3.h>
+
+#include <utility>
+
+#include "queue/detail/database_file.hpp"
+
+namespace postern::queue::detail {
+
+namespace {
+
+constexpr std::chrono::microseconds pause_max{250};
+constexpr std::chrono::microseconds gather_max{2000};
+constexpr std::chrono::seconds reopen_interval{1};
+constexpr std::chrono::milliseconds open_transaction_max{200};  // of a message that only trickles in
+constexpr std::size_t batch_commands_max = 2048;
+constexpr int checkpoint_pages = 8192;  // 32 MiB: the log is written over and over, and stays in the page cache
+
+int remember_log_pages(void* pages, sqlite3*, const char*, int count) {
+    *static_cast<int*>(pages) = count;
+    return SQLITE_OK;
+}
+
+}  // namespace
+
+Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, StoreListener& listener)
+    : options_(std::move(options)),
+      listener_(listener),
+      connection_(std::move(connection)),
+      tables_(std::make_unique<Tables>(*connection_)),
+      checkpoint_at_(checkpoint_pages) {
+    sqlite3_wal_hook(connection_->handle(), remember_log_pages, &log_pages_);
+    messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, tables_->meta("messages")));
+    last_id = tables_->meta("last_id");
+    thread_ = std::thread([this] { run(); });
+}
+
+Writer::~Writer() {
+    {
+        const std::lock_guard lock(mutex_);
+        stop_ = true;
+    }
+    work_.notify_one();
+    thread_.join();
+}
+
+void Writer::push(std::unique_ptr<Command> command) {
+    const Command::Haste haste = command->haste();
+    bool wake = false;
+    {
+        const std::lock_guard lock(mutex_);
+        incoming_.push_back(std::move(command));
+        wake = asleep_;
+        if (haste == Command::Haste::commit) {
+            ++commits_;
+            wake = wake || commit_wakes_;
+        } else if (haste == Command::Haste::relaxed) {
+            ++relaxed_;
+        } else {
+            ++hasty_;
+            wake = true;
+        }
+        if (wake) {
+            asleep_ = false;
+        }
+    }
+    if (wake) {
+        work_.notify_one();
+    }
+}
+
+StoreCounters Writer::counters() const {
+    StoreCounters counters;
+    counters.flushes = flushes_;
+    counters.commits = commit_count_;
+    counters.messages = accepted_;
+    counters.updates = updates_;
+    counters.checkpoints = checkpoints_;
+    return counters;
+}
+
+void Writer::run() {
+    for (;;) {
+        const Next next = gather();
+        if (!healthy()) {
+            try_to_reopen();
+        }
+        execute_new();
+        if (next != Next::execute || batch_.size() >= batch_commands_max) {
+            flush();
+        }
+        if (next == Next::end) {
+            return;
+        }
+    }
+}
+
+Writer::Next Writer::gather() {
+    std::unique_lock lock(mutex_);
+    const auto something = [this] { return !incoming_.empty() || stop_; };
+    if (commits_ + relaxed_ == 0 && !something()) {
+        asleep_ = true;
+        bool came = true;
+        if (!healthy()) {
+            came = work_.wait_for(lock, reopen_interval, something);
+        } else if (transaction_) {
+            came = work_.wait_for(lock, open_transaction_max, something);
+        } else {
+            work_.wait(lock, something);
+        }
+        asleep_ = false;
+        if (!came) {
+            return Next::flush;
+        }
+    }
+    const bool company_is_here = wait_for_company(lock);
+    take();
+    if (stop_) {
+        return Next::end;
+    }
+    return company_is_here ? Next::flush : Next::execute;
+}
+
+bool Writer::wait_for_company(std::unique_lock<std::mutex>& lock) {
+    for (;;) {
+        const std::size_t waiting = commits_ + relaxed_;
+        if (waiting == 0 || hasty_ > 0) {
+            return false;
+        }
+        const auto now = SteadyClock::now();
+        if (!gather_until_) {
+            gather_until_ = now + gather_max;
+        }
+        const bool lone = commits_ == 1 && last_commits_ <= 1;
+        if (stop_ || lone || waiting >= batch_commands_max || now >= *gather_until_) {
+            return true;
+        }
+        const bool only_results = commits_ == 0;
+        commit_wakes_ = only_results && last_commits_ <= 1;
+        work_.wait_until(lock, only_results ? *gather_until_ : std::min(*gather_until_, now + pause_max));
+        commit_wakes_ = false;
+        if (!only_results && commits_ + relaxed_ == waiting && hasty_ == 0) {
+            return true;
+        }
+    }
+}
+
+void Writer::take() {
+    for (auto& command : incoming_) {
+        batch_.push_back(std::move(command));
+    }
+    incoming_.clear();
+    hasty_ = 0;
+}
+
+void Writer::begin_if_needed() {
+    if (!transaction_) {
+        connection_->execute("BEGIN IMMEDIATE");
+        transaction_ = true;
+    }
+}
+
+void Writer::execute_new() {
+    if (!healthy()) {
+        answer(StoreStatus::failed);
+        return;
+    }
+    try {
+        for (; done_ < batch_.size(); ++done_) {
+            begin_if_needed();
+            batch_[done_]->execute(*tables_, effects_);
+            batch_[done_]->executed();
+        }
+    } catch (const SqliteError& error) {
+        retry_alone(error);
+    } catch (const DamagedRow& row) {
+        retry_alone(SqliteError(SQLITE_CONSTRAINT, row.what()));
+    }
+}
+
+void Writer::write_meta() {
+    if (effects_.committed.empty() && effects_.messages == 0) {
+        return;
+    }
+    const auto count = static_cast<std::int64_t>(messages()) + effects_.messages;
+    tables_->set_meta("messages", std::max<std::int64_t>(0, count));
+    tables_->set_meta("last_id", last_id.load(std::memory_order_relaxed));
+}
+
+void Writer::flush() {
+    if (!transaction_) {
+        answer(StoreStatus::stored);
+        return;
+    }
+    try {
+        write_meta();
+        connection_->execute("COMMIT");
+    } catch (const SqliteError& error) {
+        if (error.is_full()) {
+            retry_alone(error);
+        } else {
+            close(error.what());
+        }
+        return;
+    }
+    transaction_ = false;
+    ++flushes_;
+    ++commit_count_;
+    answer(StoreStatus::stored);
+    checkpoint_if_due();
+}
+
+void Writer::answer(StoreStatus status) {
+    Commands batch = std::exchange(batch_, {});
+    BatchEffects effects = std::exchange(effects_, {});
+    done_ = 0;
+    gather_until_.reset();
+    std::size_t commits = 0;
+    std::size_t relaxed = 0;
+    for (const auto& command : batch) {
+        commits += command->haste() == Command::Haste::commit ? 1U : 0U;
+        relaxed += command->haste() == Command::Haste::relaxed ? 1U : 0U;
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        commits_ -= commits;
+        relaxed_ -= relaxed;
+    }
+    if (commits > 0) {
+        last_commits_ = commits;
+    }
+    if (batch.empty()) {
+        return;
+    }
+    if (status == StoreStatus::stored) {
+        messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, static_cast<std::int64_t>(messages()) + effects.messages));
+        accepted_ += effects.committed.size();
+        updates_ += effects.updates;
+        if (!effects.committed.empty()) {
+            listener_.committed(std::move(effects.committed));
+        }
+    }
+    for (const auto& command : batch) {
+        command->finish(status);
+    }
+    listener_.batch_done();
+}
+
+void Writer::roll_back() noexcept {
+    // After some errors SQLite has rolled back by itself.
+    if (transaction_ && connection_ && !connection_->in_autocommit()) {
+        sqlite3_exec(connection_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
+    }
+    transaction_ = false;
+    effects_ = {};
+    for (std::size_t i = 0; i < done_ && i < batch_.size(); ++i) {
+        batch_[i]->rolled_back();
+    }
+    done_ = 0;
+}
+
+void Writer::retry_alone(const SqliteError& error) {
+    if (!error.is_full() && !error.is_constraint()) {
+        close(error.what());
+        return;
+    }
+    roll_back();
+    Commands commands = std::exchange(batch_, {});
+    for (auto& command : commands) {
+        if (!healthy()) {
+            batch_.push_back(std::move(command));
+            answer(StoreStatus::failed);
+            continue;
+        }
+        StoreStatus status = StoreStatus::stored;
+        batch_.push_back(std::move(command));
+        try {
+            begin_if_needed();
+            batch_.front()->execute(*tables_, effects_);
+            batch_.front()->executed();
+            done_ = 1;
+            write_meta();
+            connection_->execute("COMMIT");
+            transaction_ = false;
+            ++flushes_;
+            ++commit_count_;
+        } catch (const SqliteError& alone) {
+            if (!alone.is_full() && !alone.is_constraint()) {
+                close(alone.what());
+                continue;
+            }
+            done_ = 1;
+            roll_back();
+            status = alone.is_full() ? StoreStatus::disk_full : StoreStatus::failed;
+        } catch (const DamagedRow&) {
+            done_ = 1;
+            roll_back();
+            status = StoreStatus::failed;
+        }
+        answer(status);
+    }
+    if (healthy() && connection_) {
+        // Pages of deleted messages become free for what comes next only once the log is back in the file.
+        sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
+        ++checkpoints_;
+    }
+}
+
+void Writer::close(const std::string& error) {
+    roll_back();
+    healthy_ = false;
+    tables_.reset();
+    connection_.reset();
+    reopen_at_ = SteadyClock::now() + reopen_interval;
+    answer(StoreStatus::failed);
+    listener_.health_changed(error);
+    listener_.batch_done();
+}
+
+void Writer::try_to_reopen() {
+    if (SteadyClock::now() < reopen_at_) {
+        return;
+    }
+    reopen_at_ = SteadyClock::now() + reopen_interval;
+    try {
+        auto opened = open_queue_file(options_.file, options_.vfs);
+        if (!opened.has_value()) {
+            return;
+        }
+        // What a failed flush left in doubt is written again, to the file itself this time, before anyone relies on it.
+        (*opened)->execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        connection_ = std::move(*opened);
+        tables_ = std::make_unique<Tables>(*connection_);
+        sqlite3_wal_hook(connection_->handle(), remember_log_pages, &log_pages_);
+        messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, tables_->meta("messages")));
+    } catch (const SqliteError&) {
+        tables_.reset();
+        connection_.reset();
+        return;
+    }
+    healthy_ = true;
+    listener_.health_changed("");
+    listener_.batch_done();
+}
+
+void Writer::checkpoint_if_due() {
+    if (!connection_ || log_pages_ < checkpoint_at_) {
+        return;
+    }
+    int in_log = 0;
+    int moved = 0;
+    const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    ++checkpoints_;
+    flushes_ += 2;  // the log's, then the file's
+    if (code != SQLITE_OK && code != SQLITE_BUSY) {
+        close("checkpoint: " + std::string(sqlite3_errmsg(connection_->handle())));
+        return;
+    }
+    // A reader may hold a part of the log back; then it is tried again after a while, not at every commit.
+    checkpoint_at_ = moved >= in_log ? checkpoint_pages : in_log + checkpoint_pages / 4;
+}
+
+}  // namespace postern::queue::detail

@@ -1,0 +1,136 @@
+// The store's one writer: a thread that works through commands in one transaction after another, each ended by one flush that all of its
+// commands share (group commit), and that also does all checkpoints. It owns the only writing connection.
+//
+// How long a flush waits for company: a commit that is alone, after a flush that had one commit or none, goes at once. Where several
+// came together, the next flush waits while more keep coming (a pause of `pause_max` ends it), for `gather_max` at most. Results of
+// deliveries alone are in no hurry and wait `gather_max` for a commit to ride with.
+//
+// A failed COMMIT or I/O error closes the connection: the kernel may have dropped the pages, and a second fsync that succeeds would mean
+// nothing. It is opened again, its log checkpointed and its schema read, before anything is answered `stored`.
+//
+// Threads: push() any; commands run and end on the writer's thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "queue/detail/sqlite.hpp"
+#include "queue/detail/tables.hpp"
+#include "queue/sqlite_store.hpp"
+
+namespace postern::queue::detail {
+
+/// What commands change beside rows; put right when the transaction is rolled back.
+struct BatchEffects {
+    std::int64_t messages = 0;  ///< added less removed
+    std::uint64_t updates = 0;
+    std::vector<std::shared_ptr<const CommittedMessage>> committed;
+};
+
+/// One thing for the writer to do.
+class Command {
+public:
+    enum class Haste : std::uint8_t {
+        now,     ///< somebody waits who keeps others waiting, and no flush is needed
+        commit,  ///< somebody waits for the flush
+        relaxed  ///< needs the flush, and can wait for company
+    };
+    virtual ~Command() = default;
+    [[nodiscard]] virtual Haste haste() const = 0;
+    /// In the open transaction; throws SqliteError or DamagedRow. May run again after a rollback.
+    virtual void execute(Tables& tables, BatchEffects& effects) = 0;
+    /// Right after execute(), before any flush.
+    virtual void executed() {}
+    /// The transaction that executed it was rolled back.
+    virtual void rolled_back() {}
+    /// After the flush, or when it came to nothing. Once.
+    virtual void finish(StoreStatus status) = 0;
+};
+
+struct WriterOptions {
+    std::filesystem::path file;
+    const char* vfs = nullptr;
+};
+
+class Writer {
+public:
+    /// `connection` is open and migrated. The references outlive the writer.
+    Writer(WriterOptions options, std::unique_ptr<Connection> connection, StoreListener& listener);
+    /// Does what was pushed before, and ends.
+    ~Writer();
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+
+    void push(std::unique_ptr<Command> command);
+
+    [[nodiscard]] bool healthy() const noexcept { return healthy_.load(std::memory_order_relaxed); }
+    [[nodiscard]] std::uint64_t messages() const noexcept { return messages_.load(std::memory_order_relaxed); }
+    [[nodiscard]] StoreCounters counters() const;
+    /// The id that last_id must not fall below; set by the store as ids are given out.
+    std::atomic<std::int64_t> last_id{0};
+
+private:
+    using Commands = std::vector<std::unique_ptr<Command>>;
+    using SteadyClock = std::chrono::steady_clock;
+
+    void run();
+    enum class Next : std::uint8_t { execute, flush, end };
+    /// Waits, then moves what came into `batch_`.
+    [[nodiscard]] Next gather();
+    /// True: whoever is there waits no longer for others. False: something came that must be executed first.
+    [[nodiscard]] bool wait_for_company(std::unique_lock<std::mutex>& lock);
+    void take();
+    void execute_new();
+    void begin_if_needed();
+    /// Ends the transaction and answers everybody in it.
+    void flush();
+    void write_meta();
+    void answer(StoreStatus status);
+    void roll_back() noexcept;
+    /// After an error that is not the disk's end: each command in a transaction of its own, so that one cannot spoil the others.
+    void retry_alone(const SqliteError& error);
+    void close(const std::string& error);
+    void try_to_reopen();
+    void checkpoint_if_due();
+
+    const WriterOptions options_;
+    StoreListener& listener_;
+    std::unique_ptr<Connection> connection_;  // of the thread, as all up to the mutex
+    std::unique_ptr<Tables> tables_;
+    Commands batch_;               // of the open transaction
+    std::size_t done_ = 0;         // of batch_, executed
+    bool transaction_ = false;
+    BatchEffects effects_;
+    std::size_t last_commits_ = 0;  // in the last flush
+    int log_pages_ = 0;             // in the write-ahead log, as of the last commit
+    int checkpoint_at_ = 0;
+    SteadyClock::time_point reopen_at_{};
+    std::optional<SteadyClock::time_point> gather_until_;
+
+    std::mutex mutex_;
+    std::condition_variable work_;
+    Commands incoming_;
+    std::size_t commits_ = 0;  // in incoming_ and batch_
+    std::size_t relaxed_ = 0;
+    std::size_t hasty_ = 0;    // in incoming_
+    bool asleep_ = false;      // nothing to do: the next push wakes
+    bool commit_wakes_ = false;    // out of the gathering
+    bool stop_ = false;
+
+    std::atomic<bool> healthy_{true};
+    std::atomic<std::uint64_t> messages_{0};
+    std::atomic<std::uint64_t> flushes_{0};
+    std::atomic<std::uint64_t> commit_count_{0};
+    std::atomic<std::uint64_t> accepted_{0};
+    std::atomic<std::uint64_t> updates_{0};
+    std::atomic<std::uint64_t> checkpoints_{0};
+    std::thread thread_;  // last
+};
+
+}  // namespace postern::queue::detail

@@ -1,0 +1,412 @@
+// The store over SQLite: turns its functions into commands for the writer (queue/detail/writer.hpp) and hands everything that needs no
+// database (ids, checksums, budgets) to the calling thread.
+#include "queue/sqlite_store.hpp"
+
+#include <sys/statvfs.h>
+
+#include <atomic>
+#include <utility>
+
+#include "queue/detail/codec.hpp"
+#include "queue/detail/database_file.hpp"
+#include "queue/detail/file_lock.hpp"
+#include "queue/detail/history_log.hpp"
+#include "queue/detail/writer.hpp"
+
+namespace postern::queue {
+
+using detail::BatchEffects;
+using detail::Command;
+using detail::Tables;
+
+namespace {
+
+/// Octets of contents that are in memory for the scheduler; shared with the contents, which may outlive the store.
+class Budget {
+public:
+    explicit Budget(std::uint64_t octets) : left_(static_cast<std::int64_t>(octets)) {}
+    [[nodiscard]] bool take(std::size_t octets) {
+        const auto wanted = static_cast<std::int64_t>(octets);
+        if (left_.fetch_sub(wanted) >= wanted) {
+            return true;
+        }
+        left_ += wanted;
+        return false;
+    }
+    void give_back(std::size_t octets) { left_ += static_cast<std::int64_t>(octets); }
+
+private:
+    std::atomic<std::int64_t> left_;
+};
+
+/// What the parts of one incoming message have in common. Its fields are the writer's.
+struct Incoming {
+    bool lost = false;  ///< parts of it were rolled back: it cannot become a message any more
+};
+
+class AppendCommand final : public Command {
+public:
+    AppendCommand(MessageId id, std::uint32_t number, std::string bytes, std::shared_ptr<Incoming> incoming, StoreCompletion done)
+        : id_(id), number_(number), bytes_(std::move(bytes)), incoming_(std::move(incoming)), done_(std::move(done)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::now; }
+    void execute(Tables& tables, BatchEffects&) override {
+        if (!incoming_->lost) {
+            tables.insert_chunk(id_, number_, bytes_);
+        }
+    }
+    void executed() override {
+        bytes_ = {};
+        tell(incoming_->lost ? StoreStatus::failed : StoreStatus::stored);
+    }
+    void rolled_back() override { incoming_->lost = true; }
+    void finish(StoreStatus status) override {
+        if (status != StoreStatus::stored) {
+            incoming_->lost = true;
+        }
+        tell(status);
+    }
+
+private:
+    void tell(StoreStatus status) {
+        if (auto done = std::exchange(done_, nullptr)) {
+            done(status);
+        }
+    }
+    MessageId id_;
+    std::uint32_t number_;
+    std::string bytes_;
+    std::shared_ptr<Incoming> incoming_;
+    StoreCompletion done_;
+};
+
+class AbortCommand final : public Command {
+public:
+    explicit AbortCommand(MessageId id) : id_(id) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables& tables, BatchEffects&) override { tables.remove_chunks(id_); }
+    void finish(StoreStatus) override {}  // what is left after a failure is swept when the file is opened again
+
+private:
+    MessageId id_;
+};
+
+class CommitCommand final : public Command {
+public:
+    struct Parts {
+        std::shared_ptr<CommittedMessage> message;
+        std::shared_ptr<Incoming> incoming;
+        std::shared_ptr<const std::string> content;  ///< behind the chunks
+        std::uint32_t chunks = 0;
+        detail::Checksum checksum{};
+        StoreCompletion done;
+        detail::HistoryLog* history = nullptr;
+        HistoryEvent event;
+    };
+    explicit CommitCommand(Parts parts) : parts_(std::move(parts)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::commit; }
+    void execute(Tables& tables, BatchEffects& effects) override {
+        if (parts_.incoming->lost) {
+            return;
+        }
+        tables.insert_message(*parts_.message, parts_.chunks, parts_.checksum, *parts_.content);
+        ++effects.messages;
+        effects.committed.push_back(parts_.message);
+    }
+    void finish(StoreStatus status) override {
+        if (status == StoreStatus::stored && parts_.incoming->lost) {
+            status = StoreStatus::failed;
+        }
+        if (status == StoreStatus::stored) {
+            parts_.history->add(std::move(parts_.event));
+        }
+        parts_.done(status);
+    }
+
+private:
+    Parts parts_;
+};
+
+class RecordCommand final : public Command {
+public:
+    RecordCommand(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done,
+                  detail::HistoryLog& history)
+        : updates_(std::move(updates)), events_(std::move(events)), done_(std::move(done)), history_(history) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables& tables, BatchEffects& effects) override {
+        const RecipientUpdate* const end = updates_.data() + updates_.size();
+        for (const RecipientUpdate* first = updates_.data(); first != end;) {
+            const RecipientUpdate* last = first + 1;
+            while (last != end && last->message == first->message) {
+                ++last;
+            }
+            effects.messages -= tables.apply(first, last) ? 1 : 0;
+            first = last;
+        }
+        effects.updates += updates_.size();
+    }
+    void finish(StoreStatus status) override {
+        if (status == StoreStatus::stored) {
+            history_.add(std::move(events_));
+        }
+        done_(status);
+    }
+
+private:
+    std::vector<RecipientUpdate> updates_;
+    std::vector<HistoryEvent> events_;
+    StoreCompletion done_;
+    detail::HistoryLog& history_;
+};
+
+/// A question whose answer is told at the end of its flush.
+template <class Answer>
+class AskCommand final : public Command {
+public:
+    using Done = std::function<void(Result<Answer, StoreStatus>)>;
+    AskCommand(std::function<Answer(Tables&)> question, Done done) : question_(std::move(question)), done_(std::move(done)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables& tables, BatchEffects&) override { answer_ = question_(tables); }
+    void finish(StoreStatus status) override {
+        if (status != StoreStatus::stored) {
+            done_(Result<Answer, StoreStatus>(boost::system::in_place_error, status));
+        } else {
+            done_(Result<Answer, StoreStatus>(boost::system::in_place_value, std::move(answer_)));
+        }
+    }
+
+private:
+    std::function<Answer(Tables&)> question_;
+    Answer answer_;
+    Done done_;
+};
+
+class ChangeCommand final : public Command {
+public:
+    ChangeCommand(std::function<void(Tables&)> change, StoreCompletion done) : change_(std::move(change)), done_(std::move(done)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables& tables, BatchEffects&) override { change_(tables); }
+    void finish(StoreStatus status) override { done_(status); }
+
+private:
+    std::function<void(Tables&)> change_;
+    StoreCompletion done_;
+};
+
+HistoryEvent accepted_event(const Envelope& envelope, const std::vector<Recipient>& recipients) {
+    HistoryEvent event;
+    event.at = envelope.received_at;
+    event.message = envelope.id;
+    event.event = "accepted";
+    event.sender = envelope.sender.to_string();
+    event.recipient = recipients.size() == 1 ? recipients.front().address.to_string() : std::string();
+    event.actor = "gateway";
+    return event;
+}
+
+}  // namespace
+
+namespace detail {
+
+class SqliteStoreImpl final : public SqliteStore {
+public:
+    struct Opened {
+        FileLock lock;
+        std::unique_ptr<Connection> connection;
+    };
+    SqliteStoreImpl(const SqliteStoreOptions& options, const Clock& clock, StoreListener& listener, Opened opened)
+        : options_(options),
+          clock_(clock),
+          minimum_free_disk_(options.minimum_free_disk),
+          maximum_messages_(options.maximum_messages),
+          lock_(std::move(opened.lock)),
+          history_(history_path(options.path), options.history, clock),
+          budget_(std::make_shared<Budget>(options.hand_over_budget)),
+          writer_({options.path, nullptr}, std::move(opened.connection), listener),
+          ids_(clock, 0, MessageId(writer_.last_id.load())) {}
+
+    [[nodiscard]] StoreStatus admit(std::uint64_t size_hint) override;
+    [[nodiscard]] std::unique_ptr<IncomingMessage> begin() override;
+    void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done) override {
+        writer_.push(std::make_unique<RecordCommand>(std::move(updates), std::move(events), std::move(done), history_));
+    }
+    void note(HistoryEvent event) override { history_.add(std::move(event)); }
+    void load_due(std::string backend, Instant until, std::optional<DueKey> after, std::size_t limit,
+                  std::function<void(Result<DuePage, StoreStatus>)> done) override {
+        auto ask = [backend = std::move(backend), until, after, limit](Tables& tables) {
+            return tables.load_due(backend, until, after, limit);
+        };
+        writer_.push(std::make_unique<AskCommand<DuePage>>(std::move(ask), std::move(done)));
+    }
+    void load_backends(std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) override {
+        auto ask = [](Tables& tables) { return tables.load_backends(); };
+        writer_.push(std::make_unique<AskCommand<std::vector<std::string>>>(std::move(ask), std::move(done)));
+    }
+    void load_domains(std::string backend,
+                      std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) override {
+        auto ask = [backend = std::move(backend)](Tables& tables) { return tables.load_domains(backend); };
+        writer_.push(std::make_unique<AskCommand<std::vector<std::string>>>(std::move(ask), std::move(done)));
+    }
+    void reassign(std::string domain_key, std::string backend, StoreCompletion done) override {
+        auto change = [domain = std::move(domain_key), backend = std::move(backend)](Tables& tables) {
+            tables.reassign(domain, backend);
+        };
+        writer_.push(std::make_unique<ChangeCommand>(std::move(change), std::move(done)));
+    }
+    void drain(std::function<void()> done) override {
+        auto change = [](Tables&) {};
+        auto drained = [this, done = std::move(done)](StoreStatus) {
+            history_.drain();
+            done();
+        };
+        writer_.push(std::make_unique<ChangeCommand>(std::move(change), std::move(drained)));
+    }
+    [[nodiscard]] StoreCounters counters() const override { return writer_.counters(); }
+    void set_limits(std::uint64_t minimum_free_disk, std::uint64_t maximum_messages) override {
+        minimum_free_disk_ = minimum_free_disk;
+        maximum_messages_ = maximum_messages;
+        free_seen_at_ = 0;
+    }
+
+    void push(std::unique_ptr<Command> command) { writer_.push(std::move(command)); }
+    [[nodiscard]] HistoryLog& history() { return history_; }
+    /// The content for the scheduler, when it is small enough and there is room.
+    [[nodiscard]] std::shared_ptr<const std::string> for_hand_over(const std::shared_ptr<const std::string>& content) const;
+
+private:
+    [[nodiscard]] std::uint64_t free_disk();
+
+    const SqliteStoreOptions options_;
+    const Clock& clock_;
+    std::atomic<std::uint64_t> minimum_free_disk_;
+    std::atomic<std::uint64_t> maximum_messages_;
+    std::atomic<std::uint64_t> free_disk_{0};
+    std::atomic<std::int64_t> free_seen_at_{0};  // steady clock's ticks; 0: never
+    FileLock lock_;
+    HistoryLog history_;
+    std::shared_ptr<Budget> budget_;
+    Writer writer_;
+    MessageIdGenerator ids_;
+};
+
+namespace {
+
+/// Threads: the session's; its commands run on the writer's.
+class Message final : public IncomingMessage {
+public:
+    Message(SqliteStoreImpl& store, MessageId id) : store_(store), id_(id) {}
+    ~Message() override {
+        if (parts_ > 0 && !ended_) {
+            store_.push(std::make_unique<AbortCommand>(id_));
+        }
+    }
+
+    [[nodiscard]] MessageId id() const override { return id_; }
+
+    void append(std::string part, StoreCompletion done) override {
+        checksum_.add_content(part);
+        size_ += part.size();
+        store_.push(std::make_unique<AppendCommand>(id_, parts_++, std::move(part), incoming_, std::move(done)));
+    }
+
+    void commit(Envelope envelope, std::vector<Recipient> recipients, std::string last_part, StoreCompletion done) override {
+        ended_ = true;
+        checksum_.add_content(last_part);
+        envelope.id = id_;
+        envelope.size = size_ + last_part.size();
+        CommitCommand::Parts parts;
+        parts.checksum = checksum_.finish(envelope, recipients);
+        parts.content = std::make_shared<const std::string>(std::move(last_part));
+        parts.chunks = parts_;
+        parts.incoming = incoming_;
+        parts.done = std::move(done);
+        parts.history = &store_.history();
+        parts.event = accepted_event(envelope, recipients);
+        parts.message = std::make_shared<CommittedMessage>();
+        parts.message->envelope = std::move(envelope);
+        parts.message->recipients = std::move(recipients);
+        if (parts_ == 0) {
+            parts.message->content = store_.for_hand_over(parts.content);
+        }
+        store_.push(std::make_unique<CommitCommand>(std::move(parts)));
+    }
+
+private:
+    SqliteStoreImpl& store_;
+    const MessageId id_;
+    std::shared_ptr<Incoming> incoming_ = std::make_shared<Incoming>();
+    MessageChecksum checksum_;
+    std::uint64_t size_ = 0;
+    std::uint32_t parts_ = 0;
+    bool ended_ = false;
+};
+
+}  // namespace
+
+std::uint64_t SqliteStoreImpl::free_disk() {
+    constexpr std::int64_t fresh = std::chrono::steady_clock::duration(std::chrono::milliseconds(500)).count();
+    const std::int64_t now = clock_.steady().time_since_epoch().count();
+    std::int64_t seen = free_seen_at_.load();
+    if (seen != 0 && now - seen < fresh) {
+        return free_disk_;
+    }
+    if (free_seen_at_.compare_exchange_strong(seen, now)) {
+        struct statvfs disk {};
+        if (::statvfs(options_.path.c_str(), &disk) == 0) {
+            free_disk_ = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+        }
+    }
+    return free_disk_;
+}
+
+StoreStatus SqliteStoreImpl::admit(std::uint64_t size_hint) {
+    if (!writer_.healthy()) {
+        return StoreStatus::failed;
+    }
+    const std::uint64_t free = free_disk();
+    if (free < minimum_free_disk_ || free - minimum_free_disk_ < size_hint || writer_.messages() >= maximum_messages_) {
+        return StoreStatus::disk_full;
+    }
+    return StoreStatus::stored;
+}
+
+std::unique_ptr<IncomingMessage> SqliteStoreImpl::begin() {
+    const MessageId id = ids_.next();
+    std::int64_t last = writer_.last_id.load(std::memory_order_relaxed);
+    while (last < id.value() && !writer_.last_id.compare_exchange_weak(last, id.value(), std::memory_order_relaxed)) {}
+    return std::make_unique<Message>(*this, id);
+}
+
+std::shared_ptr<const std::string> SqliteStoreImpl::for_hand_over(const std::shared_ptr<const std::string>& content) const {
+    const std::size_t size = content->size();
+    if (size > options_.hand_over_size || !budget_->take(size)) {
+        return nullptr;
+    }
+    return {content.get(), [content, budget = budget_, size](const std::string*) { budget->give_back(size); }};
+}
+
+}  // namespace detail
+
+Result<std::unique_ptr<SqliteStore>, OpenError> SqliteStore::open(const SqliteStoreOptions& options, const Clock& clock,
+                                                                  StoreListener& listener) {
+    if (auto refused = detail::check_place(options.path)) {
+        return *refused;
+    }
+    auto lock = detail::FileLock::take(options.path);
+    if (!lock.has_value()) {
+        return lock.error();
+    }
+    try {
+        auto connection = detail::open_queue_file(options.path, nullptr);
+        if (!connection.has_value()) {
+            return connection.error();
+        }
+        detail::SqliteStoreImpl::Opened opened{std::move(*lock), std::move(*connection)};
+        std::unique_ptr<SqliteStore> store =
+            std::make_unique<detail::SqliteStoreImpl>(options, clock, listener, std::move(opened));
+        return store;
+    } catch (const detail::SqliteError& error) {
+        return detail::open_error(error, options.path);
+    }
+}
+
+}  // namespace postern::queue
