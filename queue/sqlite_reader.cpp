@@ -1,0 +1,411 @@
+// The Reader over SQLite; see queue/reader.hpp. Answers in pages, each in a read transaction of its own.
+#include <sqlite3.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "queue/detail/codec.hpp"
+#include "queue/detail/database_file.hpp"
+#include "queue/detail/filter_sql.hpp"
+#include "queue/detail/schema.hpp"
+#include "queue/detail/sqlite.hpp"
+#include "queue/sqlite_store.hpp"
+
+namespace postern::queue {
+
+using namespace detail;
+
+namespace {
+
+constexpr std::int64_t page_size = 256;
+
+std::string_view text_of(sqlite3_value* value) {
+    const auto* data = reinterpret_cast<const char*>(sqlite3_value_text(value));
+    return data == nullptr ? std::string_view() : std::string_view(data, static_cast<std::size_t>(sqlite3_value_bytes(value)));
+}
+
+/// holds(NUMBER, text): the test with this number, of the filter at work.
+void sql_holds(sqlite3_context* context, int, sqlite3_value** arguments) {
+    const auto* tests = *static_cast<const std::vector<TextTest>**>(sqlite3_user_data(context));
+    const auto number = static_cast<std::size_t>(sqlite3_value_int64(arguments[0]));
+    const bool result = tests != nullptr && number < tests->size() && holds((*tests)[number], text_of(arguments[1]));
+    sqlite3_result_int(context, result ? 1 : 0);
+}
+
+/// domain_of(address): what stands behind the last '@', ASCII lower case.
+void sql_domain_of(sqlite3_context* context, int, sqlite3_value** arguments) {
+    const std::string_view address = text_of(arguments[0]);
+    const auto at = address.rfind('@');
+    const std::string domain = at == std::string_view::npos ? std::string() : fold_ascii(address.substr(at + 1));
+    sqlite3_result_text(context, domain.data(), static_cast<int>(domain.size()), SQLITE_TRANSIENT);
+}
+
+/// A read-only connection with the functions that filters call.
+class ReadConnection {
+public:
+    explicit ReadConnection(const std::filesystem::path& file) : connection_(file, OpenMode::read_only) {
+        connection_.execute("PRAGMA query_only=1; PRAGMA mmap_size=0; PRAGMA cache_size=-4096; PRAGMA trusted_schema=OFF");
+        sqlite3_busy_timeout(connection_.handle(), 5000);
+        sqlite3_create_function(connection_.handle(), "holds", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, &tests_, sql_holds, nullptr, nullptr);
+        sqlite3_create_function(connection_.handle(), "domain_of", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, sql_domain_of, nullptr,
+                                nullptr);
+    }
+    ReadConnection(const ReadConnection&) = delete;
+    ReadConnection& operator=(const ReadConnection&) = delete;
+    [[nodiscard]] Connection& operator*() { return connection_; }
+    /// `tests` outlives the statements that are run with it.
+    void use(const std::vector<TextTest>& tests) { tests_ = &tests; }
+
+private:
+    const std::vector<TextTest>* tests_ = nullptr;
+    Connection connection_;
+};
+
+/// One view of the file for several statements.
+class ReadTransaction {
+public:
+    explicit ReadTransaction(Connection& connection) : connection_(connection) { connection_.execute("BEGIN"); }
+    ~ReadTransaction() { sqlite3_exec(connection_.handle(), "COMMIT", nullptr, nullptr, nullptr); }
+    ReadTransaction(const ReadTransaction&) = delete;
+    ReadTransaction& operator=(const ReadTransaction&) = delete;
+
+private:
+    Connection& connection_;
+};
+
+class SqliteReader final : public Reader {
+public:
+    explicit SqliteReader(std::filesystem::path file)
+        : file_(std::move(file)),
+          queue_(file_),
+          envelope_(*queue_, "SELECT " + std::string(envelope_columns) + " FROM message AS m WHERE m.id = ?1"),
+          recipients_(*queue_, "SELECT " + std::string(recipient_columns) + " FROM recipient AS r WHERE r.message = ?1 ORDER BY r.ordinal"),
+          chunk_(*queue_, "SELECT bytes FROM chunk WHERE message = ?1 AND number = ?2"),
+          content_(*queue_, "SELECT parts, checksum, content FROM message WHERE id = ?1") {}
+
+    Result<QueuedMessage, ReadError> find(MessageId id) override;
+    Result<void, ReadError> verify(MessageId id) override;
+    Result<std::string, ReadError> content_part(MessageId id, std::uint32_t number) override;
+    Result<void, ReadError> list(const Filter& filter, Instant now, const std::function<bool(const QueuedMessage&)>& each) override;
+    Result<void, ReadError> match(const Filter& filter, Instant now,
+                                  const std::function<bool(const QueuedMessage&, const Recipient&)>& each) override;
+    Result<Totals, ReadError> totals() override;
+    Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds, Instant now) override;
+    Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
+                                    const std::function<bool(const HistoryEvent&)>& each) override;
+    const std::string& last_error() const override { return last_error_; }
+
+private:
+    /// Runs `work`; what it throws becomes an error.
+    template <class T, class Work>
+    Result<T, ReadError> guarded(Work work) {
+        try {
+            return work();
+        } catch (const SqliteError& error) {
+            last_error_ = error.what();
+            return error.is_corrupt() ? ReadError::damaged : ReadError::failed;
+        } catch (const DamagedRow& row) {
+            last_error_ = row.what();
+            return ReadError::damaged;
+        }
+    }
+
+    [[nodiscard]] std::optional<QueuedMessage> read_message(MessageId id);
+    /// Calls `each` with the ids that match, rising, a page at a time; ends when it returns false.
+    void walk(const FilterSql& sql, const Filter& filter, const std::function<bool(MessageId)>& each);
+
+    const std::filesystem::path file_;
+    std::string last_error_;
+    ReadConnection queue_;
+    Statement envelope_;
+    Statement recipients_;
+    Statement chunk_;
+    Statement content_;
+};
+
+std::optional<QueuedMessage> SqliteReader::read_message(MessageId id) {
+    QueuedMessage message;
+    {
+        envelope_.bind(1, id.value());
+        auto rows = envelope_.rows();
+        if (!rows.step()) {
+            return std::nullopt;
+        }
+        message.envelope = read_envelope(envelope_);
+    }
+    recipients_.bind(1, id.value());
+    auto rows = recipients_.rows();
+    while (rows.step()) {
+        message.recipients.push_back(read_recipient(recipients_));
+    }
+    return message;
+}
+
+Result<QueuedMessage, ReadError> SqliteReader::find(MessageId id) {
+    return guarded<QueuedMessage>([&]() -> Result<QueuedMessage, ReadError> {
+        const ReadTransaction transaction(*queue_);
+        auto message = read_message(id);
+        if (!message) {
+            return ReadError::not_found;
+        }
+        return std::move(*message);
+    });
+}
+
+Result<void, ReadError> SqliteReader::verify(MessageId id) {
+    return guarded<void>([&]() -> Result<void, ReadError> {
+        const ReadTransaction transaction(*queue_);
+        const auto message = read_message(id);
+        if (!message) {
+            return ReadError::not_found;
+        }
+        content_.bind(1, id.value());
+        auto rows = content_.rows();
+        if (!rows.step()) {
+            return ReadError::not_found;
+        }
+        MessageChecksum checksum;
+        std::uint64_t size = 0;
+        const std::int64_t parts = content_.integer(0);
+        for (std::int64_t number = 0; number < parts; ++number) {
+            chunk_.bind(1, id.value()).bind(2, number);
+            auto chunks = chunk_.rows();
+            if (!chunks.step()) {
+                last_error_ = "a part of the content is missing";
+                return ReadError::damaged;
+            }
+            checksum.add_content(chunk_.blob(0));
+            size += chunk_.blob(0).size();
+        }
+        checksum.add_content(content_.blob(2));
+        size += content_.blob(2).size();
+        const Checksum found = checksum.finish(message->envelope, message->recipients);
+        if (size != message->envelope.size || as_blob(found) != content_.blob(1)) {
+            last_error_ = "the checksum over envelope and content does not fit";
+            return ReadError::damaged;
+        }
+        return {};
+    });
+}
+
+Result<std::string, ReadError> SqliteReader::content_part(MessageId id, std::uint32_t number) {
+    return guarded<std::string>([&]() -> Result<std::string, ReadError> {
+        {
+            chunk_.bind(1, id.value()).bind(2, std::int64_t{number});
+            auto rows = chunk_.rows();
+            if (rows.step()) {
+                return std::string(chunk_.blob(0));
+            }
+        }
+        content_.bind(1, id.value());
+        auto rows = content_.rows();
+        if (!rows.step()) {
+            return ReadError::not_found;
+        }
+        return content_.integer(0) == std::int64_t{number} ? std::string(content_.blob(2)) : std::string();
+    });
+}
+
+void SqliteReader::walk(const FilterSql& sql, const Filter& filter, const std::function<bool(MessageId)>& each) {
+    if (sql.nothing) {
+        return;
+    }
+    queue_.use(sql.tests);
+    Statement select(*queue_, select_messages(sql));
+    const auto page = [&](std::int64_t after, std::int64_t until, std::int64_t limit) {
+        std::vector<MessageId> ids;
+        select.bind(1, after).bind(2, until).bind(3, limit);
+        auto rows = select.rows();
+        while (rows.step()) {
+            ids.emplace_back(select.integer(0));
+        }
+        return ids;
+    };
+    auto left = static_cast<std::int64_t>(std::min<std::uint64_t>(filter.limit.value_or(INT64_MAX), INT64_MAX));
+    if (!filter.ids.empty()) {
+        std::vector<MessageId> wanted = filter.ids;
+        std::sort(wanted.begin(), wanted.end());
+        wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
+        for (const MessageId id : wanted) {
+            if (left > 0 && !page(id.value() - 1, id.value(), 1).empty()) {
+                --left;
+                if (!each(id)) {
+                    return;
+                }
+            }
+        }
+        return;
+    }
+    std::int64_t after = 0;
+    while (left > 0) {
+        const std::int64_t wanted = std::min(left, page_size);
+        const std::vector<MessageId> ids = page(after, INT64_MAX, wanted);
+        for (const MessageId id : ids) {
+            after = id.value();
+            --left;
+            if (!each(id)) {
+                return;
+            }
+        }
+        if (static_cast<std::int64_t>(ids.size()) < wanted) {
+            return;
+        }
+    }
+}
+
+Result<void, ReadError> SqliteReader::list(const Filter& filter, Instant now,
+                                           const std::function<bool(const QueuedMessage&)>& each) {
+    return guarded<void>([&]() -> Result<void, ReadError> {
+        const FilterSql sql = filter_sql(filter, now);
+        walk(sql, filter, [&](MessageId id) {
+            const auto message = read_message(id);
+            return !message || each(*message);  // it may have gone since
+        });
+        return {};
+    });
+}
+
+Result<void, ReadError> SqliteReader::match(const Filter& filter, Instant now,
+                                            const std::function<bool(const QueuedMessage&, const Recipient&)>& each) {
+    return guarded<void>([&]() -> Result<void, ReadError> {
+        const FilterSql sql = filter_sql(filter, now);
+        if (sql.nothing) {
+            return {};
+        }
+        Statement ordinals(*queue_, select_ordinals(sql));
+        walk(sql, filter, [&](MessageId id) {
+            const auto message = read_message(id);
+            if (!message) {
+                return true;
+            }
+            std::vector<Ordinal> matching;
+            {
+                ordinals.bind(1, id.value());
+                auto rows = ordinals.rows();
+                while (rows.step()) {
+                    matching.push_back(static_cast<Ordinal>(ordinals.integer(0)));
+                }
+            }
+            for (const Recipient& recipient : message->recipients) {
+                if (std::binary_search(matching.begin(), matching.end(), recipient.ordinal) && !each(*message, recipient)) {
+                    return false;
+                }
+            }
+            return true;
+        });
+        return {};
+    });
+}
+
+Result<Totals, ReadError> SqliteReader::totals() {
+    return guarded<Totals>([&]() -> Result<Totals, ReadError> {
+        Totals totals;
+        const ReadTransaction transaction(*queue_);
+        totals.messages = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (*queue_).query_integer("SELECT value FROM meta WHERE key = 'messages'")));
+        Statement states(*queue_, "SELECT state, count(*) FROM recipient GROUP BY state");
+        {
+            auto rows = states.rows();
+            while (rows.step()) {
+                const std::int64_t state = states.integer(0);
+                if (state >= 0 && state <= static_cast<std::int64_t>(RecipientState::removed)) {
+                    totals.recipients[static_cast<RecipientState>(state)] = static_cast<std::uint64_t>(states.integer(1));
+                }
+            }
+        }
+        Statement oldest(*queue_, "SELECT received_at FROM message ORDER BY id LIMIT 1");
+        auto rows = oldest.rows();
+        if (rows.step()) {
+            totals.oldest = from_stored(oldest.integer(0));
+        }
+        return totals;
+    });
+}
+
+Result<std::vector<ShapeCell>, ReadError> SqliteReader::shape(ShapeBy by, const std::vector<Duration>& bounds, Instant now) {
+    return guarded<std::vector<ShapeCell>>([&]() -> Result<std::vector<ShapeCell>, ReadError> {
+        const std::string column = by == ShapeBy::backend ? "r.backend" : "r.domain";
+        // A message's id begins with the time of its acceptance, so that no message need be looked up.
+        Statement select(*queue_, "SELECT " + column + ", r.message FROM recipient AS r WHERE r.state < 5");
+        std::map<std::string, std::vector<std::uint64_t>, std::less<>> cells;
+        auto rows = select.rows();
+        while (rows.step()) {
+            const std::string_view key = select.text(0);
+            auto cell = cells.find(key);
+            if (cell == cells.end()) {
+                cell = cells.emplace(std::string(key), std::vector<std::uint64_t>(bounds.size() + 1)).first;
+            }
+            const Duration age = now - MessageId(select.integer(1)).time();
+            const auto bucket = std::lower_bound(bounds.begin(), bounds.end(), age) - bounds.begin();
+            ++cell->second[static_cast<std::size_t>(bucket)];
+        }
+        std::vector<ShapeCell> result;
+        for (auto& [key, counts] : cells) {
+            result.push_back({key, std::move(counts)});
+        }
+        return result;
+    });
+}
+
+Result<void, ReadError> SqliteReader::history(const HistoryFilter& filter, Instant now,
+                                              const std::function<bool(const HistoryEvent&)>& each) {
+    struct stat entry {};
+    if (::stat(history_path(file_).c_str(), &entry) != 0) {
+        return {};
+    }
+    return guarded<void>([&]() -> Result<void, ReadError> {
+        ReadConnection file(history_path(file_));
+        const HistorySql sql = history_sql(filter.filter, now);
+        file.use(sql.tests);
+        std::string ids;
+        for (const MessageId id : filter.filter.ids) {
+            ids += (ids.empty() ? " AND e.message IN (" : ",") + std::to_string(id.value());
+        }
+        ids += ids.empty() ? "" : ")";
+        // With domain_of() and the columns of an event named as history_columns names them.
+        std::string columns(history_columns);
+        for (std::size_t at = 0; (at = columns.find("h.", at)) != std::string::npos; ++at) {
+            columns[at] = 'e';
+        }
+        Statement select(*file, "SELECT " + columns + " FROM history AS e WHERE 1" + ids + sql.conditions +
+                                    " ORDER BY e.message, e.number LIMIT ?1");
+        select.bind(1, static_cast<std::int64_t>(std::min<std::uint64_t>(filter.filter.limit.value_or(INT64_MAX), INT64_MAX)));
+        auto rows = select.rows();
+        while (rows.step()) {
+            if (!each(read_history_event(select))) {
+                break;
+            }
+        }
+        return {};
+    });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Reader>, OpenError> open_reader(const std::filesystem::path& path) {
+    struct stat entry {};
+    if (::stat(path.c_str(), &entry) != 0) {
+        OpenError error;
+        error.kind = OpenError::Kind::not_found;
+        error.text = "there is no queue at " + path.string() + " (a gateway makes it when it first starts)";
+        return error;
+    }
+    try {
+        Connection probe(path, OpenMode::read_only);
+        const SchemaState state = queue_schema_state(probe);
+        if (state != SchemaState::current) {
+            OpenError error;
+            error.kind = state == SchemaState::newer ? OpenError::Kind::newer_schema : OpenError::Kind::damaged;
+            error.text = path.string() + (state == SchemaState::newer ? " was written by a newer version of postern"
+                                                                      : " is not a queue that this version can read");
+            return error;
+        }
+        std::unique_ptr<Reader> reader = std::make_unique<SqliteReader>(path);
+        return reader;
+    } catch (const SqliteError& error) {
+        return open_error(error, path);
+    }
+}
+
+}  // namespace postern::queue
