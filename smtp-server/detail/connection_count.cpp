@@ -1,0 +1,61 @@
+#include "smtp-server/detail/connection_count.hpp"
+
+#include <arpa/inet.h>
+
+#include <array>
+
+namespace postern::smtp_server::detail {
+
+std::string client_key(const std::string& ip) {
+    std::array<unsigned char, 16> octets{};
+    const std::string plain = ip.substr(0, ip.find('%'));
+    if (::inet_pton(AF_INET6, plain.c_str(), octets.data()) == 1) {
+        return {octets.begin(), octets.begin() + 8};
+    }
+    return ip;
+}
+
+ConnectionCount::Verdict ConnectionCount::enter(const std::string& key, const Limits& limits, bool trusted) {
+    const std::lock_guard lock(mutex_);
+    if (current_ >= limits.connections) {
+        ++refused_;
+        return Verdict::too_many;
+    }
+    std::uint32_t* mine = key.empty() ? nullptr : &by_client_[key];
+    if (mine != nullptr && !trusted && *mine >= limits.connections_per_client) {
+        ++refused_;
+        return Verdict::too_many_from_client;
+    }
+    if (mine != nullptr) {
+        ++*mine;
+    }
+    ++current_;
+    ++total_;
+    return Verdict::admitted;
+}
+
+void ConnectionCount::leave(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    --current_;
+    const auto mine = by_client_.find(key);
+    if (mine != by_client_.end() && --mine->second == 0) {
+        by_client_.erase(mine);
+    }
+}
+
+std::size_t ConnectionCount::current() const {
+    const std::lock_guard lock(mutex_);
+    return current_;
+}
+
+std::uint64_t ConnectionCount::total() const {
+    const std::lock_guard lock(mutex_);
+    return total_;
+}
+
+std::uint64_t ConnectionCount::refused() const {
+    const std::lock_guard lock(mutex_);
+    return refused_;
+}
+
+}  // namespace postern::smtp_server::detail

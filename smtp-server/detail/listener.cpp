@@ -1,0 +1,243 @@
+#include "smtp-server/detail/listener.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+namespace postern::smtp_server::detail {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr int backlog = 1024;
+constexpr std::chrono::milliseconds no_descriptors_pause{200};
+constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
+
+std::string last_error(const std::string& name, const char* what) {
+    return name + ": " + what + ": " + std::generic_category().message(errno);
+}
+
+struct SocketAddress {
+    sockaddr_storage storage{};
+    socklen_t length = 0;
+};
+
+std::optional<SocketAddress> tcp_address(std::string host, std::uint16_t port) {
+    if (host.size() > 2 && host.front() == '[') {
+        host = host.substr(1, host.size() - 2);
+    }
+    SocketAddress address;
+    sockaddr_in six4{};
+    six4.sin_family = AF_INET;
+    six4.sin_port = htons(port);
+    sockaddr_in6 six{};
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(port);
+    if (::inet_pton(AF_INET, host.c_str(), &six4.sin_addr) == 1) {
+        std::memcpy(&address.storage, &six4, sizeof six4);
+        address.length = sizeof six4;
+        return address;
+    }
+    if (::inet_pton(AF_INET6, host.c_str(), &six.sin6_addr) == 1) {
+        std::memcpy(&address.storage, &six, sizeof six);
+        address.length = sizeof six;
+        return address;
+    }
+    return std::nullopt;
+}
+
+std::uint16_t port_of(const sockaddr_storage& storage) {
+    if (storage.ss_family == AF_INET) {
+        sockaddr_in address{};
+        std::memcpy(&address, &storage, sizeof address);
+        return ntohs(address.sin_port);
+    }
+    sockaddr_in6 address{};
+    std::memcpy(&address, &storage, sizeof address);
+    return ntohs(address.sin6_port);
+}
+
+std::string ip_of(const sockaddr_storage& storage) {
+    std::array<char, INET6_ADDRSTRLEN> text{};
+    if (storage.ss_family == AF_INET) {
+        sockaddr_in address{};
+        std::memcpy(&address, &storage, sizeof address);
+        ::inet_ntop(AF_INET, &address.sin_addr, text.data(), text.size());
+    } else if (storage.ss_family == AF_INET6) {
+        sockaddr_in6 address{};
+        std::memcpy(&address, &storage, sizeof address);
+        ::inet_ntop(AF_INET6, &address.sin6_addr, text.data(), text.size());
+    }
+    return text.data();
+}
+
+/// Somebody answers on the Unix socket: it must not be taken away from him.
+bool is_alive(const sockaddr_un& address) {
+    const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool alive = probe >= 0 && ::connect(probe, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+    if (probe >= 0) {
+        ::close(probe);
+    }
+    return alive;
+}
+
+}  // namespace
+
+Listener::Listener(IoThread& thread, ListenerState& state, const std::function<void(const std::string&)>& on_problem)
+    : thread_(thread), state_(state), on_problem_(on_problem), acceptor_(thread.context()), pause_(thread.context()) {}
+
+Listener::~Listener() {
+    if (unlink_) {
+        ::unlink(state_.options.unix_path.c_str());
+    }
+}
+
+std::optional<std::string> Listener::open() { return state_.options.unix_path.empty() ? open_tcp() : open_unix(); }
+
+std::optional<std::string> Listener::open_tcp() {
+    const ListenerOptions& options = state_.options;
+    const std::uint16_t port = state_.port != 0 ? state_.port : options.port;
+    const auto address = tcp_address(options.host, port);
+    if (!address) {
+        return options.name + ": not an IP address to listen on";
+    }
+    const int family = address->storage.ss_family;
+    const int descriptor = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        return last_error(options.name, "cannot make a socket");
+    }
+    const int on = 1;
+    ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets take it over
+    if (family == AF_INET6) {
+        ::setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    if (::bind(descriptor, reinterpret_cast<const sockaddr*>(&address->storage), address->length) != 0) {
+        std::string error = last_error(options.name, "cannot listen");
+        ::close(descriptor);
+        return error;
+    }
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&bound), &length);
+    state_.port = port_of(bound);
+    return take_over(descriptor, family);
+}
+
+std::optional<std::string> Listener::open_unix() {
+    const ListenerOptions& options = state_.options;
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    if (options.unix_path.size() >= sizeof address.sun_path) {
+        return options.name + ": the path is too long for a Unix socket";
+    }
+    std::memcpy(address.sun_path, options.unix_path.c_str(), options.unix_path.size() + 1);
+    struct stat entry {};
+    if (::lstat(options.unix_path.c_str(), &entry) == 0) {
+        if (!S_ISSOCK(entry.st_mode)) {
+            return options.name + ": there is a file that is no socket";
+        }
+        if (is_alive(address)) {
+            return options.name + ": somebody listens there already";
+        }
+        ::unlink(options.unix_path.c_str());
+    }
+    const int descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) {
+        return last_error(options.name, "cannot make a socket");
+    }
+    if (::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+        ::chmod(options.unix_path.c_str(), options.unix_mode) != 0) {
+        std::string error = last_error(options.name, "cannot listen");
+        ::close(descriptor);
+        return error;
+    }
+    unlink_ = true;
+    return take_over(descriptor, AF_UNIX);
+}
+
+std::optional<std::string> Listener::take_over(int descriptor, int family) {
+    if (::listen(descriptor, backlog) != 0) {
+        std::string error = last_error(state_.options.name, "cannot listen");
+        ::close(descriptor);
+        return error;
+    }
+    boost::system::error_code error;
+    acceptor_.assign(asio::generic::stream_protocol(family, 0), descriptor, error);
+    if (error) {
+        ::close(descriptor);
+        return state_.options.name + ": " + error.message();
+    }
+    return std::nullopt;
+}
+
+void Listener::start() {
+    auto task = accept();
+    // It ends when close() closes the acceptor; the owner destroys this only after the thread has ended.
+    asio::co_spawn(thread_.context(), std::move(task), asio::detached);
+}
+
+void Listener::close() {
+    asio::post(thread_.context(), [this] {
+        boost::system::error_code ignored;
+        acceptor_.close(ignored);
+        pause_.cancel();
+    });
+}
+
+asio::awaitable<void> Listener::accept() {
+    while (acceptor_.is_open()) {
+        Session::Socket socket(thread_.context());
+        asio::generic::stream_protocol::endpoint peer;
+        const auto [error] = co_await acceptor_.async_accept(socket, peer, awaited);
+        if (!error) {
+            welcome(std::move(socket), peer);
+            continue;
+        }
+        if (!acceptor_.is_open()) {
+            break;
+        }
+        const int code = error.value();
+        if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
+            // The client stays in the kernel's queue; asking again at once would only heat the machine.
+            if (on_problem_) {
+                on_problem_(state_.options.name + ": cannot accept: " + error.message() + "; raise the limit of open files");
+            }
+            pause_.expires_after(no_descriptors_pause);
+            [[maybe_unused]] const auto paused = co_await pause_.async_wait(awaited);
+        }
+    }
+}
+
+void Listener::welcome(Session::Socket socket, const asio::generic::stream_protocol::endpoint& peer) {
+    SessionInfo info;
+    auto options = state_.session.load();
+    info.listener = state_.options.name;
+    info.protocol = options->protocol;
+    if (state_.options.unix_path.empty()) {
+        sockaddr_storage address{};
+        std::memcpy(&address, peer.data(), std::min(peer.size(), sizeof address));
+        info.client_address = ip_of(address);
+        info.client_port = port_of(address);
+    }
+    thread_.adopt(std::move(socket), std::move(info), std::move(options));
+}
+
+}  // namespace postern::smtp_server::detail

@@ -1,0 +1,270 @@
+#include "smtp-server/detail/session.hpp"
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/asio/write.hpp>
+#include <utility>
+
+namespace postern::smtp_server::detail {
+
+namespace asio = boost::asio;
+using mail::EnhancedStatus;
+using mail::Reply;
+
+namespace {
+
+constexpr std::size_t block_octets = 4096;
+constexpr std::size_t content_block_octets = 64 * 1024;
+constexpr std::size_t out_octets_max = 64 * 1024;  // a client that pipelines and does not read is waited for
+constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
+
+}  // namespace
+
+Session::Session(Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options, Surroundings surroundings)
+    : socket_(std::move(socket)),
+      info_(std::move(info)),
+      options_(std::move(options)),
+      around_(surroundings),
+      dialogue_(*options_),
+      lines_(options_->limits.command_line),
+      block_(block_octets) {}
+
+asio::awaitable<void> Session::run(Refusal refusal) {
+    if (!refusal) {
+        refusal = around_.hooks.connected(info_);
+    }
+    if (refusal) {
+        say_and_close(*refusal);
+        end("refused");
+    } else {
+        say(dialogue_.greeting());
+    }
+    set_command_deadline();
+    co_await talk();
+    co_await send();
+    boost::system::error_code ignored;
+    socket_.shutdown(asio::socket_base::shutdown_both, ignored);
+    socket_.close(ignored);
+    around_.hooks.disconnected(info_, reason_, messages_);
+}
+
+asio::awaitable<void> Session::talk() {
+    while (!over_) {
+        const bool idle = begin_ == end_;
+        if (idle || out_.size() > out_octets_max) {
+            co_await send();
+        }
+        if (over_) {
+            break;
+        }
+        if (draining_) {
+            say_and_close(Reply(421, EnhancedStatus(4, 3, 2), "Shutting down; try again later"));
+            end("shutdown");
+            break;
+        }
+        if (idle) {
+            co_await fill(Doing::awaiting_command);
+            continue;
+        }
+        co_await take_line();
+    }
+}
+
+asio::awaitable<void> Session::take_line() {
+    const LineReader::Fed fed = lines_.feed(input());
+    consume(fed.consumed);
+    if (fed.status == LineStatus::need_more) {
+        co_return;
+    }
+    doing_ = Doing::asking;
+    if (fed.status != LineStatus::line) {
+        const Reply reply = line_fault_reply(fed.status);
+        say(reply);
+        count_error(reply);
+    } else {
+        const Result<Command, Reply> command = parse_command(lines_.line(), dialogue_.parse_context());
+        if (command.has_error()) {
+            const Reply& refusal = command.error();
+            if (closes_connection(refusal)) {
+                say_and_close(refusal);
+                end("protocol error");
+            } else {
+                say(refusal);
+                count_error(refusal);
+            }
+        } else {
+            co_await take_command(*command);
+        }
+    }
+    set_command_deadline();
+}
+
+asio::awaitable<void> Session::take_command(const Command& command) {
+    const Step step = dialogue_.decide(command);
+    if (const auto* answer = std::get_if<Say>(&step)) {
+        info_.helo = dialogue_.helo();
+        info_.extended = dialogue_.extended();
+        if (!std::holds_alternative<Noop>(command) && chunks_ && !std::holds_alternative<Bdat>(command) &&
+            answer->reply.is_success()) {
+            chunks_.reset();  // RSET, EHLO and the like end a message that came in part
+        }
+        if (answer->close) {
+            say_and_close(answer->reply);
+            end("quit");
+        } else {
+            say(answer->reply);
+            count_error(answer->reply);
+        }
+    } else if (std::holds_alternative<AskMail>(step)) {
+        co_await take_mail(std::get<MailCommand>(command));
+    } else if (std::holds_alternative<AskRcpt>(step)) {
+        co_await take_rcpt(std::get<RcptCommand>(command));
+    } else if (std::holds_alternative<ReceiveData>(step)) {
+        co_await take_data();
+    } else if (std::holds_alternative<ReceiveChunk>(step)) {
+        const Bdat bdat = std::get<Bdat>(command);
+        co_await take_chunk(bdat);
+    } else {
+        const std::uint64_t size = std::get<Bdat>(command).size;
+        Reply refusal = std::get<DiscardChunk>(step).reply;
+        co_await discard_chunk(size, std::move(refusal));
+    }
+}
+
+asio::awaitable<void> Session::take_mail(const MailCommand& command) {
+    const Refusal refusal = co_await around_.hooks.mail(info_, command);
+    if (refusal) {
+        say(*refusal);
+        count_error(*refusal);
+    } else {
+        dialogue_.mail_accepted(command);
+        say(Reply(250, EnhancedStatus(2, 1, 0), "Ok"));
+    }
+}
+
+asio::awaitable<void> Session::take_rcpt(const RcptCommand& command) {
+    const Refusal refusal = co_await around_.hooks.rcpt(info_, dialogue_.mail(), command);
+    if (refusal) {
+        say(*refusal);
+        count_error(*refusal);
+    } else {
+        dialogue_.rcpt_accepted(command);
+        say(Reply(250, EnhancedStatus(2, 1, 5), "Ok"));
+    }
+}
+
+asio::awaitable<void> Session::fill(Doing doing) {
+    doing_ = doing;
+    const std::size_t wanted = doing == Doing::receiving && chunks_ ? content_block_octets : block_octets;
+    if (block_.size() != wanted) {
+        block_ = std::vector<char>(wanted);
+    }
+    begin_ = 0;
+    end_ = 0;
+    const auto buffer = asio::buffer(block_);
+    const auto [error, count] = co_await socket_.async_read_some(buffer, awaited);
+    end_ = count;
+    doing_ = Doing::asking;
+    if (expired_) {
+        say_and_close(Reply(421, EnhancedStatus(4, 4, 2), "Too slow; closing the connection"));
+        end("timeout");
+    } else if (error && !draining_) {
+        gone_ = true;
+        end("closed by client");
+    } else if (error && error != asio::error::operation_aborted) {
+        gone_ = true;
+        end("closed by client");
+    }
+}
+
+std::size_t Session::read_more(std::string& into) {
+    boost::system::error_code error;
+    socket_.non_blocking(true, error);
+    const std::size_t count = socket_.read_some(asio::buffer(into), error);
+    return error ? 0 : count;  // an error will be met again by the read that waits
+}
+
+asio::awaitable<void> Session::send() {
+    if (out_.empty() || gone_) {
+        out_.clear();
+        co_return;
+    }
+    doing_ = Doing::writing;
+    const auto buffer = asio::buffer(out_);
+    const auto [error, count] = co_await asio::async_write(socket_, buffer, awaited);
+    doing_ = Doing::asking;
+    out_.clear();
+    if (error) {
+        gone_ = true;
+        end(expired_ ? "timeout" : "closed by client");
+    }
+}
+
+void Session::unread(std::string_view rest) {
+    block_.assign(rest.begin(), rest.end());
+    begin_ = 0;
+    end_ = rest.size();
+}
+
+void Session::say(const Reply& reply) { reply.append_wire(out_); }
+
+void Session::say_and_close(const Reply& reply) {
+    say(reply);
+    over_ = true;
+}
+
+void Session::count_error(const Reply& reply) {
+    if (!reply.is_permanent() || info_.trusted || over_) {
+        return;
+    }
+    if (++errors_ >= options_->limits.errors_per_session) {
+        say_and_close(Reply(421, EnhancedStatus(4, 7, 0), "Too many errors"));
+        end("too many errors");
+    }
+}
+
+void Session::set_command_deadline() { deadline_ = SteadyClock::now() + options_->limits.command_timeout; }
+
+void Session::extend_content_deadline(std::size_t octets) {
+    // Who sends at 8 KiB a second or more is never too slow, however large the message.
+    deadline_ += std::chrono::microseconds(static_cast<std::int64_t>(octets) * 125);
+}
+
+void Session::end(std::string_view reason) {
+    if (!over_ || reason_ == "closed by client") {
+        reason_ = reason;
+    }
+    over_ = true;
+}
+
+void Session::expire_if_overdue(SteadyClock::time_point now) {
+    if (now < deadline_ || doing_ == Doing::asking) {
+        return;  // what a hook takes its time for is not the client's fault
+    }
+    boost::system::error_code ignored;
+    if (expired_) {
+        gone_ = true;  // it does not even take the 421
+        socket_.close(ignored);
+        return;
+    }
+    expired_ = true;
+    deadline_ = now + std::chrono::seconds(10);
+    socket_.cancel(ignored);
+}
+
+void Session::drain() {
+    draining_ = true;
+    if (doing_ == Doing::awaiting_command) {
+        boost::system::error_code ignored;
+        socket_.cancel(ignored);
+    }
+}
+
+void Session::abort() {
+    gone_ = true;
+    boost::system::error_code ignored;
+    socket_.close(ignored);
+}
+
+}  // namespace postern::smtp_server::detail

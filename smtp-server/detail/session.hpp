@@ -1,0 +1,120 @@
+// One session: reads top to bottom like the dialogue of RFC 5321. Decides nothing itself: the grammar says what was said, the Dialogue what
+// may be done, the hooks whether it is welcome.
+//
+// Replies to commands that came together leave in one write (RFC 2920 section 3.2): output is held until no whole command is left.
+// A small content is held until its end; a larger one goes to the sink in parts, so that a session's memory is bounded by a part.
+//
+// Deadlines are for a whole command line and a whole message, not for reads; the I/O thread's sweep asks for them (overdue()), so that no
+// read costs a timer.
+//
+// Threads: that of its executor, all of it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "smtp-server/detail/bdat_reader.hpp"
+#include "smtp-server/detail/data_reader.hpp"
+#include "smtp-server/detail/dialogue.hpp"
+#include "smtp-server/detail/line_reader.hpp"
+#include "smtp-server/hooks.hpp"
+#include "smtp-server/listener_options.hpp"
+
+namespace postern::smtp_server::detail {
+
+class Session {
+public:
+    using Socket = boost::asio::generic::stream_protocol::socket;
+    using SteadyClock = std::chrono::steady_clock;
+
+    /// What sessions of a thread share. Outlives them.
+    struct Surroundings {
+        Hooks& hooks;
+        std::atomic<std::uint64_t>& messages;
+        std::string& scratch;  ///< for reads of large contents; of the thread
+    };
+
+    Session(Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options, Surroundings surroundings);
+
+    /// The whole session; `refusal`: said in place of the greeting.
+    boost::asio::awaitable<void> run(Refusal refusal);
+
+    /// Called by the sweep: past its deadline, the session says 421 and closes.
+    void expire_if_overdue(SteadyClock::time_point now);
+    /// No further command is taken; a content under way goes on to its end.
+    void drain();
+    /// Cuts the connection.
+    void abort();
+
+    [[nodiscard]] const SessionInfo& info() const { return info_; }
+
+private:
+    enum class Doing : std::uint8_t { awaiting_command, receiving, writing, asking };
+    struct Chunks;  // a message that comes by BDAT
+
+    boost::asio::awaitable<void> talk();
+    boost::asio::awaitable<void> take_line();
+    boost::asio::awaitable<void> take_command(const Command& command);
+    boost::asio::awaitable<void> take_mail(const MailCommand& command);
+    boost::asio::awaitable<void> take_rcpt(const RcptCommand& command);
+
+    // session_content.cpp
+    boost::asio::awaitable<void> take_data();
+    boost::asio::awaitable<void> receive_data(MessageSink& sink);
+    boost::asio::awaitable<void> take_chunk(Bdat command);
+    boost::asio::awaitable<void> receive_chunk(std::uint64_t size);
+    boost::asio::awaitable<void> discard_chunk(std::uint64_t size, mail::Reply reply);
+    boost::asio::awaitable<void> hand_on(MessageSink& sink, std::string& held, Refusal& refusal);
+    boost::asio::awaitable<void> finish_content(std::unique_ptr<MessageSink> sink, std::string last_part, ContentFacts facts,
+                                                Refusal refusal);
+
+    boost::asio::awaitable<void> fill(Doing doing);  ///< reads until there is input or the connection is over
+    boost::asio::awaitable<void> send();   ///< writes what is held
+    [[nodiscard]] std::size_t read_more(std::string& into);  ///< what is there already; 0: nothing
+    [[nodiscard]] std::string_view input() const { return {block_.data() + begin_, end_ - begin_}; }
+    void consume(std::size_t octets) { begin_ += octets; }
+    void unread(std::string_view rest);
+
+    void say(const mail::Reply& reply);
+    void say_and_close(const mail::Reply& reply);
+    void count_error(const mail::Reply& reply);
+    void set_command_deadline();
+    void extend_content_deadline(std::size_t octets);
+    void end(std::string_view reason);
+
+    Socket socket_;
+    SessionInfo info_;
+    const std::shared_ptr<const SessionOptions> options_;
+    Surroundings around_;
+    Dialogue dialogue_;
+    LineReader lines_;
+    std::unique_ptr<Chunks> chunks_;
+    std::vector<char> block_;  // input
+    std::size_t begin_ = 0;
+    std::size_t end_ = 0;
+    std::string out_;
+    bool over_ = false;      // nothing more is read
+    bool gone_ = false;      // the connection is dead: nothing more is written either
+    bool expired_ = false;
+    bool draining_ = false;
+    Doing doing_ = Doing::asking;
+    SteadyClock::time_point deadline_ = SteadyClock::time_point::max();
+    std::uint32_t errors_ = 0;
+    std::uint32_t messages_ = 0;
+    std::string reason_ = "closed by client";
+};
+
+/// A message that comes by BDAT, over several commands.
+struct Session::Chunks {
+    BdatReader reader;
+    std::unique_ptr<MessageSink> sink;
+    std::string held;
+    Refusal refusal;
+};
+
+}  // namespace postern::smtp_server::detail
