@@ -1,0 +1,531 @@
+#include "gateway/delivery/engine.hpp"
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <future>
+#include <set>
+#include <utility>
+
+#include "gateway/threads/batched_post.hpp"
+#include "lmtp-client/client.hpp"
+
+namespace postern::delivery {
+
+namespace asio = boost::asio;
+using queue::StoreStatus;
+
+namespace {
+
+constexpr std::chrono::seconds record_again{1};
+
+bool needs_smtputf8(const queue::Envelope& envelope, const std::vector<queue::Recipient>& recipients) {
+    if (!envelope.smtputf8) {
+        return false;
+    }
+    const auto& sender = envelope.sender.mailbox();
+    return envelope.has_8bit || (sender && !sender->is_ascii()) ||
+           std::any_of(recipients.begin(), recipients.end(),
+                       [](const queue::Recipient& recipient) { return !recipient.address.is_ascii(); });
+}
+
+lmtp_client::Transaction transaction_for(const Plan& plan, const queue::Envelope& envelope,
+                                         std::shared_ptr<lmtp_client::ContentSource> content) {
+    lmtp_client::Transaction transaction;
+    transaction.sender = envelope.sender;
+    transaction.recipients.reserve(plan.recipients.size());
+    for (const queue::Recipient& recipient : plan.recipients) {
+        transaction.recipients.push_back({recipient.address, recipient.dsn});
+    }
+    transaction.size = envelope.size;
+    transaction.body_8bit = envelope.has_8bit;
+    transaction.smtputf8 = needs_smtputf8(envelope, plan.recipients);
+    transaction.dsn = envelope.dsn;
+    transaction.content = std::move(content);
+    return transaction;
+}
+
+}  // namespace
+
+class Engine::Impl final : public Host {
+public:
+    Impl(asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader, const queue::Clock& clock,
+         Events& events, Options options, Route route)
+        : executor_(std::move(executor)),
+          store_(store),
+          clock_(clock),
+          events_(events),
+          options_(options),
+          route_(route),
+          from_store_(executor_),
+          timer_(executor_),
+          record_timer_(executor_),
+          grace_timer_(executor_),
+          loader_(executor_, std::move(open_reader)),
+          client_(lmtp_client::make_client(executor_)),
+          scheduler_(*this, events, std::move(options), std::move(route)) {}
+
+    // Host
+    void start(std::shared_ptr<const Plan> plan) override;
+    void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) override;
+    void load(const std::string& backend, queue::Instant until, std::size_t limit) override;
+    void record(queue::RecipientUpdate update, queue::HistoryEvent event) override;
+
+    void begin();
+    void reconfigure(Options options, Route route);
+    void take_up_unrouted();
+    void committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages);
+    void stop(std::chrono::milliseconds grace, std::function<void()> done);
+    asio::awaitable<void> carry_out(Order order, std::vector<RecipientKey> recipients, std::string actor,
+                                    std::function<void(OrderResult)> done);
+
+    /// Lets the scheduler run soon, once for all that happens until then.
+    void pump_soon();
+    void pump();
+
+    /// Runs `work` on the delivery thread with the store's other completions.
+    void after_store(std::function<void()> work) { from_store_.add(std::move(work)); }
+
+    asio::any_io_executor executor_;
+    queue::Store& store_;
+    const queue::Clock& clock_;
+    Events& events_;
+    Options options_;
+    Route route_;
+    threads::BatchedPost from_store_;  // of the writer's thread
+    asio::steady_timer timer_;
+    asio::steady_timer record_timer_;
+    asio::steady_timer grace_timer_;
+    Loader loader_;
+    std::unique_ptr<lmtp_client::Client> client_;
+    Scheduler scheduler_;
+
+    [[nodiscard]] Now now() const { return {clock_.wall(), clock_.steady()}; }
+
+private:
+    /// Results that go into the store together, and what waits for them.
+    struct Recording {
+        std::vector<queue::RecipientUpdate> updates;
+        std::vector<queue::HistoryEvent> events;
+        std::vector<std::pair<std::uint64_t, std::shared_ptr<void>>> releases;  ///< plans and their connections
+        std::vector<std::function<void(StoreStatus)>> waiting;                  ///< operators
+    };
+
+    class Outcomes final : public lmtp_client::OutcomeSink {
+    public:
+        Outcomes(Impl& engine, std::uint64_t plan) : engine_(engine), plan_(plan) {}
+        void outcome(std::size_t slot, lmtp_client::Outcome outcome) override {
+            engine_.scheduler_.outcome(plan_, slot, outcome, engine_.now());
+            engine_.pump_soon();
+        }
+
+    private:
+        Impl& engine_;
+        std::uint64_t plan_;
+    };
+
+    asio::awaitable<void> deliver(std::shared_ptr<const Plan> plan);
+    asio::awaitable<void> run_probe(std::string backend, lmtp_client::Endpoint endpoint);
+    [[nodiscard]] lmtp_client::ClientOptions client_options(const std::string& backend) const;
+    void release_after_records(std::uint64_t plan, std::shared_ptr<void> lease);
+    void send_records();
+    void submit(std::shared_ptr<Recording> recording);
+    void recorded(const std::shared_ptr<Recording>& recording, StoreStatus status);
+    void conclude(Recording& recording);
+    void end_if_stopped();
+    void spawn(asio::awaitable<void> task, std::uint64_t plan);
+
+    Recording gathering_;
+    std::deque<std::shared_ptr<Recording>> outstanding_;
+    std::vector<std::shared_ptr<Recording>> failed_;
+    bool pump_pending_ = false;
+    bool begun_ = false;
+    std::function<void()> stopped_;
+};
+
+void Engine::Impl::spawn(asio::awaitable<void> task, std::uint64_t plan) {
+    asio::co_spawn(executor_, std::move(task), [this, plan](const std::exception_ptr& problem) {
+        if (!problem) {
+            return;
+        }
+        try {
+            std::rethrow_exception(problem);
+        } catch (const std::exception& error) {
+            events_.problem("delivery: " + std::string(error.what()));
+        }
+        if (plan != 0) {
+            // Whatever of it was not settled is found in the store again.
+            scheduler_.transaction_ended(plan, lmtp_client::Trouble::broken, "internal error", now());
+            release_after_records(plan, nullptr);
+            for (const auto& [name, backend] : options_.backends) {
+                scheduler_.look(name);
+            }
+            pump_soon();
+        }
+    });
+}
+
+void Engine::Impl::start(std::shared_ptr<const Plan> plan) {
+    const std::uint64_t number = plan->number;
+    auto task = deliver(std::move(plan));
+    spawn(std::move(task), number);
+}
+
+asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
+    const std::uint64_t number = plan->number;
+    queue::Envelope envelope;
+    std::shared_ptr<lmtp_client::ContentSource> content;
+    if (plan->fresh && plan->fresh->content) {
+        envelope = plan->fresh->envelope;
+        content = memory_content(plan->fresh->content);
+    } else {
+        Result<queue::QueuedMessage, Loader::Failure> message = co_await loader_.verified(plan->message);
+        if (message.has_error()) {
+            const Loader::Failure& failure = message.error();
+            auto why = Scheduler::Unreadable::later;
+            if (failure.error == queue::ReadError::damaged) {
+                why = Scheduler::Unreadable::damaged;
+            } else if (failure.error == queue::ReadError::not_found) {
+                why = Scheduler::Unreadable::gone;
+            } else {
+                events_.problem("cannot read message " + plan->message.to_string() + ": " + failure.text);
+            }
+            scheduler_.unreadable(number, why, failure.text, now());
+            release_after_records(number, nullptr);
+            pump_soon();
+            co_return;
+        }
+        envelope = std::move(message->envelope);
+        content = loader_.stored_content(plan->message);
+    }
+    Outcomes outcomes(*this, number);
+    lmtp_client::Transaction transaction = transaction_for(*plan, envelope, std::move(content));
+    const lmtp_client::ClientOptions options = client_options(plan->backend);
+    lmtp_client::TransactionEnd end =
+        co_await client_->run(plan->endpoint, std::move(transaction), outcomes, options);
+    scheduler_.transaction_ended(number, end.trouble, end.detail, now());
+    release_after_records(number, std::move(end.lease));
+    pump_soon();
+}
+
+void Engine::Impl::probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) {
+    auto task = run_probe(backend, endpoint);
+    spawn(std::move(task), 0);
+}
+
+asio::awaitable<void> Engine::Impl::run_probe(std::string backend, lmtp_client::Endpoint endpoint) {
+    lmtp_client::ClientOptions options = client_options(backend);
+    options.connect_timeout = std::min<std::chrono::milliseconds>(options.connect_timeout, std::chrono::seconds(5));
+    const lmtp_client::TransactionEnd end = co_await client_->probe(endpoint, options);
+    scheduler_.probe_ended(backend, endpoint, end.trouble == lmtp_client::Trouble::none, end.detail, now());
+    pump_soon();
+}
+
+lmtp_client::ClientOptions Engine::Impl::client_options(const std::string& backend) const {
+    lmtp_client::ClientOptions options;
+    options.hostname = options_.hostname;
+    const auto found = options_.backends.find(backend);
+    if (found != options_.backends.end()) {
+        options.connect_timeout = found->second.connect_timeout;
+        options.reply_timeout = found->second.reply_timeout;
+    }
+    return options;
+}
+
+void Engine::Impl::load(const std::string& backend, queue::Instant until, std::size_t limit) {
+    store_.load_due(backend, until, std::nullopt, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+        auto answer = std::make_shared<Result<queue::DuePage, StoreStatus>>(std::move(page));
+        after_store([this, backend, answer] {
+            if (answer->has_value()) {
+                scheduler_.loaded(backend, std::move(**answer), now());
+            } else {
+                scheduler_.load_failed(backend, now());
+            }
+            pump_soon();
+        });
+    });
+}
+
+void Engine::Impl::record(queue::RecipientUpdate update, queue::HistoryEvent event) {
+    gathering_.updates.push_back(std::move(update));
+    gathering_.events.push_back(std::move(event));
+}
+
+void Engine::Impl::release_after_records(std::uint64_t plan, std::shared_ptr<void> lease) {
+    gathering_.releases.emplace_back(plan, std::move(lease));
+}
+
+void Engine::Impl::send_records() {
+    Recording recording = std::exchange(gathering_, {});
+    if (recording.updates.empty()) {
+        if (recording.releases.empty() && recording.waiting.empty()) {
+            return;
+        }
+        if (outstanding_.empty()) {
+            conclude(recording);
+            return;
+        }
+        // Its results went before it: it waits for the last of them.
+        Recording& last = *outstanding_.back();
+        std::move(recording.releases.begin(), recording.releases.end(), std::back_inserter(last.releases));
+        std::move(recording.waiting.begin(), recording.waiting.end(), std::back_inserter(last.waiting));
+        return;
+    }
+    submit(std::make_shared<Recording>(std::move(recording)));
+}
+
+void Engine::Impl::submit(std::shared_ptr<Recording> recording) {
+    outstanding_.push_back(recording);
+    // Copied, so that what the store cannot take now can be given to it again.
+    store_.record(recording->updates, recording->events, [this, recording](StoreStatus status) {
+        after_store([this, recording, status] { recorded(recording, status); });
+    });
+}
+
+void Engine::Impl::recorded(const std::shared_ptr<Recording>& recording, StoreStatus status) {
+    std::erase(outstanding_, recording);
+    if (status == StoreStatus::stored) {
+        conclude(*recording);
+        if (failed_.empty()) {
+            scheduler_.set_recording(true);
+        }
+        pump_soon();
+        return;
+    }
+    // An unrecorded delivery is a duplicate in waiting: nothing new is started until this is in the store.
+    for (const auto& tell : std::exchange(recording->waiting, {})) {
+        tell(status);
+    }
+    scheduler_.set_recording(false);
+    failed_.push_back(recording);
+    record_timer_.expires_after(record_again);
+    record_timer_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) {
+            for (auto& again : std::exchange(failed_, {})) {
+                submit(std::move(again));
+            }
+        }
+    });
+}
+
+void Engine::Impl::conclude(Recording& recording) {
+    for (auto& [plan, lease] : recording.releases) {
+        lease.reset();
+        scheduler_.release(plan);
+    }
+    for (const auto& tell : recording.waiting) {
+        tell(StoreStatus::stored);
+    }
+    end_if_stopped();
+}
+
+void Engine::Impl::pump_soon() {
+    if (!std::exchange(pump_pending_, true)) {
+        asio::post(executor_, [this] { pump(); });
+    }
+}
+
+void Engine::Impl::pump() {
+    pump_pending_ = false;
+    if (begun_) {
+        send_records();
+        scheduler_.run(now());
+    }
+    send_records();
+    end_if_stopped();
+    const Now at = now();
+    const auto wake = begun_ ? scheduler_.next_wake(at) : std::nullopt;
+    if (!wake) {
+        timer_.cancel();
+        return;
+    }
+    timer_.expires_at(std::max(*wake, at.steady + std::chrono::milliseconds(1)));
+    timer_.async_wait([this](const boost::system::error_code& error) {
+        if (!error) {
+            pump_soon();
+        }
+    });
+}
+
+void Engine::Impl::begin() {
+    begun_ = true;
+    take_up_unrouted();
+    pump_soon();
+}
+
+void Engine::Impl::take_up_unrouted() {
+    // What names a backend that the configuration no longer has gets the one that its domain has now.
+    store_.load_backends([this](Result<std::vector<std::string>, StoreStatus> names) {
+        if (names.has_error()) {
+            return;
+        }
+        auto found = std::make_shared<std::vector<std::string>>(std::move(*names));
+        after_store([this, found] {
+            for (const std::string& name : *found) {
+                if (options_.backends.count(name) != 0) {
+                    continue;
+                }
+                store_.load_domains(name, [this](Result<std::vector<std::string>, StoreStatus> domains) {
+                    if (domains.has_error()) {
+                        return;
+                    }
+                    auto list = std::make_shared<std::vector<std::string>>(std::move(*domains));
+                    after_store([this, list] {
+                        for (const std::string& domain : *list) {
+                            const auto address = mail::Mailbox::parse("postmaster@" + domain, mail::Utf8::allowed);
+                            const auto backend = address.has_value() ? route_(*address) : std::nullopt;
+                            if (!backend) {
+                                events_.problem("the queue holds mail for " + domain +
+                                                ", which the configuration no longer has; it waits");
+                                continue;
+                            }
+                            store_.reassign(domain, *backend, [this, to = *backend](StoreStatus) {
+                                after_store([this, to] {
+                                    scheduler_.look(to);
+                                    pump_soon();
+                                });
+                            });
+                        }
+                    });
+                });
+            }
+        });
+    });
+}
+
+void Engine::Impl::reconfigure(Options options, Route route) {
+    options_ = options;
+    route_ = route;
+    scheduler_.reconfigure(std::move(options), std::move(route), now());
+    client_->close_idle();
+    take_up_unrouted();
+    pump_soon();
+}
+
+void Engine::Impl::committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages) {
+    auto list = std::make_shared<std::vector<std::shared_ptr<const queue::CommittedMessage>>>(std::move(messages));
+    after_store([this, list] {
+        const Now at = now();
+        for (auto& message : *list) {
+            scheduler_.committed(message, at);
+            message.reset();
+        }
+        pump_soon();
+    });
+}
+
+asio::awaitable<void> Engine::Impl::carry_out(Order order, std::vector<RecipientKey> recipients, std::string actor,
+                                              std::function<void(OrderResult)> done) {
+    std::vector<queue::MessageId> ids;
+    for (const RecipientKey& key : recipients) {
+        if (ids.empty() || ids.back() != key.message) {
+            ids.push_back(key.message);
+        }
+    }
+    Result<std::vector<queue::QueuedMessage>, Loader::Failure> found = co_await loader_.find(std::move(ids));
+    if (found.has_error()) {
+        events_.problem("operator's order: " + found.error().text);
+        done(OrderResult());
+        co_return;
+    }
+    std::set<std::pair<std::int64_t, queue::Ordinal>> wanted;
+    for (const RecipientKey& key : recipients) {
+        wanted.emplace(key.message.value(), key.ordinal);
+    }
+    OrderResult result;
+    const Now at = now();
+    for (const queue::QueuedMessage& message : *found) {
+        for (const queue::Recipient& recipient : message.recipients) {
+            if (wanted.count({message.envelope.id.value(), recipient.ordinal}) != 0 &&
+                scheduler_.order(order, message.envelope.id, recipient, actor, at)) {
+                ++result.changed;
+            }
+        }
+    }
+    gathering_.waiting.emplace_back([result, done = std::move(done)](StoreStatus status) mutable {
+        result.status = status;
+        done(result);
+    });
+    pump_soon();
+}
+
+void Engine::Impl::stop(std::chrono::milliseconds grace, std::function<void()> done) {
+    scheduler_.stop();
+    stopped_ = std::move(done);
+    grace_timer_.expires_after(grace);
+    grace_timer_.async_wait([this](const boost::system::error_code& error) {
+        if (auto tell = std::exchange(stopped_, nullptr); tell && !error) {
+            tell();
+        }
+    });
+    end_if_stopped();
+}
+
+void Engine::Impl::end_if_stopped() {
+    if (stopped_ && scheduler_.in_flight() == 0 && outstanding_.empty() && failed_.empty()) {
+        client_->close_idle();
+        const auto tell = std::exchange(stopped_, nullptr);
+        grace_timer_.cancel();
+        tell();
+    }
+}
+
+Engine::Engine(asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader,
+               const queue::Clock& clock, Events& events, Options options, Route route)
+    : impl_(std::make_unique<Impl>(std::move(executor), store, std::move(open_reader), clock, events, std::move(options),
+                                   std::move(route))) {}
+
+Engine::~Engine() = default;
+
+void Engine::start() {
+    asio::post(impl_->executor_, [impl = impl_.get()] { impl->begin(); });
+}
+
+void Engine::reconfigure(Options options, Route route) {
+    asio::post(impl_->executor_, [impl = impl_.get(), options = std::move(options), route = std::move(route)]() mutable {
+        impl->reconfigure(std::move(options), std::move(route));
+    });
+}
+
+void Engine::committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages) {
+    impl_->committed(std::move(messages));
+}
+
+void Engine::batch_done() { impl_->from_store_.flush(); }
+
+void Engine::health_changed(const std::string& error) {
+    // Results that fail say so themselves; a store that is back may hold what nobody here knows of.
+    if (error.empty()) {
+        impl_->after_store([impl = impl_.get()] {
+            for (const auto& [name, backend] : impl->options_.backends) {
+                impl->scheduler_.look(name);
+            }
+            impl->pump_soon();
+        });
+    }
+}
+
+void Engine::order(Order order, std::vector<RecipientKey> recipients, std::string actor,
+                   std::function<void(OrderResult)> done) {
+    asio::post(impl_->executor_, [impl = impl_.get(), order, recipients = std::move(recipients), actor = std::move(actor),
+                                  done = std::move(done)]() mutable {
+        auto task = impl->carry_out(order, std::move(recipients), std::move(actor), std::move(done));
+        asio::co_spawn(impl->executor_, std::move(task), [](const std::exception_ptr&) {});
+    });
+}
+
+std::vector<EndpointState> Engine::endpoints() {
+    std::promise<std::vector<EndpointState>> answer;
+    auto future = answer.get_future();
+    asio::post(impl_->executor_, [this, &answer] { answer.set_value(impl_->scheduler_.endpoints()); });
+    return future.get();
+}
+
+void Engine::stop(std::chrono::milliseconds grace, std::function<void()> done) {
+    asio::post(impl_->executor_, [impl = impl_.get(), grace, done = std::move(done)]() mutable {
+        impl->stop(grace, std::move(done));
+    });
+}
+
+}  // namespace postern::delivery
