@@ -8,6 +8,7 @@
 #include "gateway/config/config.hpp"
 #include "gateway/config/detail/address.hpp"
 #include "gateway/config/detail/names.hpp"
+#include "gateway/config/detail/refused.hpp"
 
 namespace postern::config {
 
@@ -26,11 +27,11 @@ constexpr const char* form = "expected HOST:PORT, \"[IPV6]:PORT\" or \"unix:/pat
 
 Result<Address, std::string> parse_unix(std::string_view path) {
     if (path.empty() || path.front() != '/') {
-        return std::string("the path of a Unix socket begins with /");
+        return Refused("the path of a Unix socket begins with /");
     }
     if (path.size() > unix_path_octets_max) {
-        return fmt::format("the path of a Unix socket has at most {} octets, this one {}", unix_path_octets_max,
-                           path.size());
+        return Refused(fmt::format("the path of a Unix socket has at most {} octets, this one {}", unix_path_octets_max,
+                           path.size()));
     }
     Address address;
     address.unix_path = path;
@@ -50,23 +51,23 @@ Result<std::string, std::string> parse_host(std::string_view text) {
     if (!text.empty() && text.front() == '[' && text.back() == ']') {
         const auto ip = canonical_ip(text.substr(1, text.size() - 2));
         if (!ip || ip->find(':') == std::string::npos) {
-            return std::string("what stands in brackets is not an IPv6 address");
+            return Refused("what stands in brackets is not an IPv6 address");
         }
-        return *ip;
+        return accepted(*ip);
     }
     if (text.find(':') != std::string_view::npos) {
-        return std::string("an IPv6 address stands in brackets: \"[::1]:24\"");
+        return Refused("an IPv6 address stands in brackets: \"[::1]:24\"");
     }
     if (text == "*") {
-        return std::string("for all addresses write 0.0.0.0:PORT or \"[::]:PORT\"");
+        return Refused("for all addresses write 0.0.0.0:PORT or \"[::]:PORT\"");
     }
     if (const auto ip = canonical_ip(text)) {
-        return *ip;
+        return accepted(*ip);
     }
     if (!is_host_name(text)) {
-        return std::string("what stands before the port is neither an IP address nor a host name");
+        return Refused("what stands before the port is neither an IP address nor a host name");
     }
-    return ascii_lower(text);
+    return accepted(ascii_lower(text));
 }
 
 }  // namespace
@@ -92,19 +93,19 @@ Result<Address, std::string> parse_address(std::string_view text, PortZero port_
         return parse_unix(text.substr(unix_prefix.size()));
     }
     if (!text.empty() && text.front() == '/') {
-        return std::string("a Unix socket is written \"unix:/path\"");
+        return Refused("a Unix socket is written \"unix:/path\"");
     }
     const std::size_t colon = text.rfind(':');
     if (colon == std::string_view::npos || colon == 0) {
-        return std::string(form);
+        return Refused(form);
     }
     const auto port = parse_port(text.substr(colon + 1));
     if (!port || (*port == 0 && port_zero == PortZero::refused)) {
-        return fmt::format("the port is a number from {} to 65535", port_zero == PortZero::refused ? 1 : 0);
+        return Refused(fmt::format("the port is a number from {} to 65535", port_zero == PortZero::refused ? 1 : 0));
     }
     const auto host = parse_host(text.substr(0, colon));
     if (!host) {
-        return host.error();
+        return Refused(host.error());
     }
     Address address;
     address.host = *host;

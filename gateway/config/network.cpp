@@ -9,6 +9,7 @@
 
 #include "gateway/config/config.hpp"
 #include "gateway/config/detail/address.hpp"
+#include "gateway/config/detail/refused.hpp"
 
 namespace postern::config {
 namespace {
@@ -90,7 +91,7 @@ Result<Network, std::string> parse_network(std::string_view text) {
     const std::string_view address = text.substr(0, slash);
     const auto ip = parse_ip(address);
     if (!ip || address.find('%') != std::string_view::npos) {
-        return std::string("expected an IP address or a network such as 192.0.2.0/24 or \"2001:db8::/32\"");
+        return Refused("expected an IP address or a network such as 192.0.2.0/24 or \"2001:db8::/32\"");
     }
     int bits = ip->bits();
     if (slash != std::string_view::npos) {
@@ -98,13 +99,13 @@ Result<Network, std::string> parse_network(std::string_view text) {
         const int written_min = ip->was_mapped ? 96 : 0;
         const auto written = parse_bits(text.substr(slash + 1));
         if (!written || *written < written_min || *written > written_max) {
-            return fmt::format("the prefix length is a number from {} to {}", written_min, written_max);
+            return Refused(fmt::format("the prefix length is a number from {} to {}", written_min, written_max));
         }
         bits = ip->was_mapped ? *written - 96 : *written;
     }
     const Ip base = ip->masked(bits);
     if (base.octets != ip->octets) {
-        return fmt::format("bits are set behind the prefix; did you mean `{}/{}`?", base.to_string(), bits);
+        return Refused(fmt::format("bits are set behind the prefix; did you mean `{}/{}`?", base.to_string(), bits));
     }
     return Network{base.to_string(), bits};
 }

@@ -5,6 +5,7 @@
 
 #include "gateway/config/detail/address.hpp"
 #include "gateway/config/detail/names.hpp"
+#include "gateway/config/detail/refused.hpp"
 #include "gateway/config/detail/node.hpp"
 
 namespace postern::config::detail {
@@ -33,28 +34,28 @@ Result<std::string, std::string> parse_domain_pattern(std::string_view text) {
     const std::string_view name = is_pattern ? text.substr(any_depth.size()) : text;
     // A pattern is counted with one octet for what the star stands for.
     if (is_domain_name(name) && text.size() <= 255) {
-        return ascii_lower(text);
+        return accepted(ascii_lower(text));
     }
     if (!is_pattern && is_address_literal(text)) {
-        return ascii_lower(text);
+        return accepted(ascii_lower(text));
     }
     if (text == "*") {
-        return std::string("would take mail for every domain there is; name the domains");
+        return Refused("would take mail for every domain there is; name the domains");
     }
     if (const std::size_t at = text.rfind('@'); at != std::string_view::npos && is_domain_name(text.substr(at + 1))) {
-        return fmt::format("expected a domain, found an address; did you mean {}?", quote(std::string(text.substr(at + 1))));
+        return Refused(fmt::format("expected a domain, found an address; did you mean {}?", quote(std::string(text.substr(at + 1)))));
     }
     if (name.size() > 1 && name.back() == '.' && is_domain_name(name.substr(0, name.size() - 1))) {
-        return fmt::format("a domain in mail has no dot at its end; did you mean {}?",
-                           quote(std::string(text.substr(0, text.size() - 1))));
+        return Refused(fmt::format("a domain in mail has no dot at its end; did you mean {}?",
+                           quote(std::string(text.substr(0, text.size() - 1)))));
     }
     if (name.size() > 1 && name.front() == '.' && is_domain_name(name.substr(1))) {
-        return fmt::format("a domain has no dot at its front; did you mean {}?", quote("*" + std::string(name)));
+        return Refused(fmt::format("a domain has no dot at its front; did you mean {}?", quote("*" + std::string(name))));
     }
     if (text.find('*') != std::string_view::npos) {
-        return std::string("`*` stands alone in front, for any depth below a domain: \"*.example.com\"");
+        return Refused("`*` stands alone in front, for any depth below a domain: \"*.example.com\"");
     }
-    return std::string("expected a domain: example.com, \"*.example.com\" or \"[192.0.2.1]\"");
+    return Refused("expected a domain: example.com, \"*.example.com\" or \"[192.0.2.1]\"");
 }
 
 }  // namespace postern::config::detail

@@ -1,0 +1,105 @@
+#include "gateway/main/event_log.hpp"
+
+namespace postern::gateway {
+
+using control::Flow;
+using log::Level;
+
+namespace {
+
+double seconds(queue::Duration duration) { return static_cast<double>(duration.count()) / 1000; }
+
+std::string recipients_text(const std::vector<queue::Recipient>& recipients) {
+    constexpr std::size_t named_max = 10;
+    std::string text;
+    for (std::size_t i = 0; i < recipients.size() && i < named_max; ++i) {
+        text += (i == 0 ? "" : ",") + recipients[i].address.to_string();
+    }
+    return recipients.size() > named_max ? text + ",..." : text;
+}
+
+}  // namespace
+
+acceptance::Events EventLog::acceptance_events() {
+    acceptance::Events events;
+    events.accepted = [this](const smtp_server::SessionInfo& session, const queue::Envelope& envelope,
+                             const std::vector<queue::Recipient>& recipients) { accepted(session, envelope, recipients); };
+    events.refused = [this](const smtp_server::SessionInfo& session, const mail::Reply& reply) {
+        log_.info("refused", {{"session", session.session_id},
+                              {"client", session.client_address},
+                              {"helo", session.helo},
+                              {"reply", reply.to_string()}});
+    };
+    events.disconnected = [this](const smtp_server::SessionInfo& session, std::string_view reason, std::uint32_t messages) {
+        const bool usual = reason == "quit" || (reason == "closed by client" && messages > 0);
+        log_.write(usual ? Level::debug : Level::info, "disconnected",
+                   {{"session", session.session_id},
+                    {"client", session.client_address},
+                    {"reason", reason},
+                    {"messages", messages}});
+    };
+    return events;
+}
+
+void EventLog::accepted(const smtp_server::SessionInfo& session, const queue::Envelope& envelope,
+                        const std::vector<queue::Recipient>& recipients) {
+    flow_.count(&Flow::accepted);
+    if (!log_.is_on(Level::info)) {
+        return;
+    }
+    log_.info("accepted", {{"id", envelope.id.to_string()},
+                           {"from", envelope.sender.to_string()},
+                           {"to", recipients_text(recipients)},
+                           {"recipients", static_cast<std::uint64_t>(recipients.size())},
+                           {"size", envelope.size},
+                           {"client", envelope.client.address},
+                           {"helo", envelope.client.helo},
+                           {"protocol", envelope.client.protocol},
+                           {"session", session.session_id}});
+}
+
+void EventLog::recipient(const delivery::RecipientEvent& event) {
+    if (event.event == "delivered") {
+        flow_.count(&Flow::delivered);
+    } else if (event.event == "failed" || event.event == "expired") {
+        flow_.count(&Flow::failed);
+    } else {
+        flow_.count(&Flow::deferred);
+    }
+    const Level level = event.event == "held" ? Level::error : Level::info;
+    if (!log_.is_on(level)) {
+        return;
+    }
+    log_.write(level, event.event,
+               {{"id", event.message.to_string()},
+                {"to", event.recipient.address.to_string()},
+                {"backend", event.recipient.backend},
+                {"endpoint", event.endpoint},
+                {"attempt", event.recipient.attempts},
+                {"delay", seconds(event.delay)},
+                {"reply", event.recipient.last_reply}});
+}
+
+void EventLog::endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) {
+    log_.warn("endpoint_down", {{"backend", backend}, {"endpoint", endpoint}, {"reason", why}});
+}
+
+void EventLog::endpoint_up(const std::string& backend, const std::string& endpoint) {
+    log_.info("endpoint_up", {{"backend", backend}, {"endpoint", endpoint}});
+}
+
+void EventLog::damaged(queue::MessageId message, const std::string& detail) {
+    log_.error("damaged", {{"id", message.to_string()}, {"detail", detail}});
+}
+
+void EventLog::problem(const std::string& text) { log_.error("problem", {{"text", text}}); }
+
+void EventLog::store_health(const std::string& error) {
+    if (error.empty()) {
+        log_.warn("queue_reopened", {{"text", "the queue is open again and was verified"}});
+    } else {
+        log_.error("queue_closed", {{"error", error}, {"text", "nothing is accepted or delivered until it can be opened again"}});
+    }
+}
+
+}  // namespace postern::gateway

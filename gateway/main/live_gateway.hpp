@@ -1,0 +1,40 @@
+// What the control API may ask of the running gateway, carried out by its parts.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+
+#include "gateway/config/config.hpp"
+#include "gateway/control/live_gateway.hpp"
+#include "gateway/delivery/engine.hpp"
+#include "gateway/main/flow_meter.hpp"
+#include "queue/sqlite_store.hpp"
+#include "smtp-server/server.hpp"
+
+namespace postern::gateway {
+
+class LiveParts final : public control::LiveGateway {
+public:
+    struct References {
+        delivery::Engine& engine;
+        smtp_server::Server& server;
+        const FlowMeter& flow;
+        const queue::Clock& clock;
+        std::function<std::shared_ptr<const config::Config>()> config;
+        std::function<std::string()> store_error;
+        std::function<control::ReloadOutcome(const std::string&)> reload;
+    };
+    explicit LiveParts(References parts);
+
+    void apply(control::Verb verb, std::vector<control::RecipientRef> recipients, std::string actor,
+               std::function<void(control::ApplyResult)> done) override;
+    [[nodiscard]] control::GatewaySnapshot snapshot() override;
+    [[nodiscard]] control::ReloadOutcome reload(const std::string& actor) override;
+
+private:
+    References parts_;
+    queue::SteadyInstant started_;
+};
+
+}  // namespace postern::gateway
