@@ -1,0 +1,90 @@
+#!/bin/bash
+# Installs, builds and passes every test: unit tests, layering, integration on the real binary, the same under sanitizers, and the fuzzers.
+#
+#   tests/run.sh               everything
+#   POSTERN_FUZZ_SECONDS=60    how long each fuzzer runs (default 5)
+#   POSTERN_BUILD_DIR=DIR      where to build (default build/ in the repository)
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=${POSTERN_BUILD_DIR:-$root/build}
+fuzz_seconds=${POSTERN_FUZZ_SECONDS:-5}
+started=$SECONDS
+step() { printf '\n== [%4d s] %s\n' $((SECONDS - started)) "$*"; }
+trap 'echo "tests/run.sh: FAILED in: $current (after $((SECONDS - started)) s)" >&2' ERR
+current=
+
+run() {
+  current=$1
+  step "$1"
+  shift
+  "$@"
+}
+
+configure() {
+  local folder=$1
+  shift
+  cmake -G Ninja -S "$root" -B "$folder" "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
+}
+build_in() { ninja -C "$1" --quiet "${@:2}"; }
+ctest_in() { ctest --test-dir "$1" --output-on-failure --no-tests=error -j 2 "${@:2}" | tail -n 40; }
+
+format_is_right() {
+  cd "$root"
+  git ls-files '*.cpp' '*.hpp' | xargs -r clang-format-14 --dry-run -Werror
+}
+
+fuzz() {
+  local target
+  for target in "$build-fuzz"/tests/fuzz/fuzz_*; do
+    [[ -x $target && ! -d $target ]] || continue
+    local name=${target##*/} corpus
+    corpus=$(mktemp -d)
+    cp -r "$root/tests/fuzz/corpus/$name/." "$corpus/" 2>/dev/null || true
+    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "$corpus" > "$build-fuzz/$name.log" 2>&1; then
+      tail -n 40 "$build-fuzz/$name.log" >&2
+      return 1
+    fi
+    rm -rf "$corpus"
+    echo "$name: $fuzz_seconds s without a finding"
+  done
+}
+
+mkdir -p "$(dirname "$build")"
+run "packages" "$root/deploy/packages.sh" test
+run "configure" configure "$build"
+run "build" build_in "$build"
+run "layering" "$root/tests/layering.sh"
+run "format" format_is_right
+run "unit tests" ctest_in "$build"
+run "integration" env POSTERN="$build/gateway/main/postern" POSTERN_FILL_QUEUE="$build/tests/bench/postern_fill_queue" \
+  python3 -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+
+run "address and undefined-behaviour sanitizers: build" configure "$build-asan" -DPOSTERN_SANITIZE=address,undefined
+build_in "$build-asan"
+run "address and undefined-behaviour sanitizers: unit tests" ctest_in "$build-asan"
+run "address and undefined-behaviour sanitizers: integration" env POSTERN="$build-asan/gateway/main/postern" POSTERN_ROUNDS=3 \
+  POSTERN_SANITIZED=1 python3 -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+
+concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests lmtp_client_tests control_tests postern)
+run "thread sanitizer: build" configure "$build-tsan" -DPOSTERN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++-14
+mapfile -t known < <(ninja -C "$build-tsan" -t targets all | sed 's/:.*//')
+wanted=()
+for target in "${concurrent[@]}"; do
+  for name in "${known[@]}"; do [[ $name == "$target" ]] && wanted+=("$target"); done
+done
+build_in "$build-tsan" "${wanted[@]}"
+run "thread sanitizer: unit tests" env TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1" \
+  ctest --test-dir "$build-tsan" --output-on-failure -R '^(queue|threads|smtp_server|delivery|lmtp_client|control)_tests$'
+run "thread sanitizer: integration" env POSTERN="$build-tsan/gateway/main/postern" POSTERN_ROUNDS=2 POSTERN_SANITIZED=1 \
+  TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1 exitcode=66" \
+  python3 -m pytest -q -x -p no:cacheprovider "$root/tests/integration" -k "load or smtp"
+
+run "fuzzers: build" configure "$build-fuzz" -DPOSTERN_SANITIZE=address,undefined -DPOSTERN_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-14
+mapfile -t fuzzers < <(ninja -C "$build-fuzz" -t targets all | sed -n 's/^\(fuzz_[a-z_]*\):.*/\1/p')
+build_in "$build-fuzz" "${fuzzers[@]}"
+run "fuzzers" fuzz
+
+trap - ERR
+echo
+echo "tests/run.sh: all passed in $((SECONDS - started)) s"
