@@ -274,6 +274,8 @@ TEST_F(ClientTest, ClosesConnectionsThatStayIdle) {
 TEST_F(ClientTest, ClosesIdleConnectionsWhenTold) {
     ScriptedStore store({});
     run(store, transaction("s@example.org", recipients(1))).end.lease.reset();
+    io.restart();
+    io.poll();  // the connection goes back to the pool
     client->close_idle();
     store.await_ended(1);
     EXPECT_EQ(store.quits(), 1u);
@@ -283,6 +285,8 @@ TEST_F(ClientTest, ClosesIdleConnectionsWhenTold) {
 TEST_F(ClientTest, SaysQuitWhenItGoes) {
     ScriptedStore store({});
     run(store, transaction("s@example.org", recipients(1))).end.lease.reset();
+    io.restart();
+    io.poll();  // the connection goes back to the pool
     client.reset();
     store.await_ended(1);
     EXPECT_EQ(store.quits(), 1u);

@@ -191,7 +191,7 @@ TEST(RenderEvent, IsOneLine) {
     event.actor = "gateway";
     EXPECT_EQ(render_event(event), "2026-08-21T10:00:00.000Z  " + id(1) +
                                        "  deferred  bob@example.org  stores 127.0.0.1:24, attempt 3, 120 ms"
-                                       "  452 4.2.2 Mailbox\\x0Afull\n");
+                                       "  452 4.2.2 Mailbox\\x0afull\n");
     queue::HistoryEvent held;
     held.at = noon_ish;
     held.message = queue::MessageId(1);
