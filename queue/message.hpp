@@ -22,10 +22,10 @@ enum class BodyType : std::uint8_t { seven_bit = 0, eight_bit_mime = 1 };
 
 /// Who handed the message over, as Received and the operator are told.
 struct ClientInfo {
-    std::string address;    ///< IP address without port; empty for a Unix socket
-    std::string helo;       ///< the HELO, EHLO or LHLO argument, as sent
-    std::string rdns;       ///< reverse name, or empty
-    std::string protocol;   ///< RFC 3848: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP", ...
+    std::string address;   ///< IP address without port; empty for a Unix socket
+    std::string helo;      ///< the HELO, EHLO or LHLO argument, as sent
+    std::string rdns;      ///< reverse name, or empty
+    std::string protocol;  ///< RFC 3848: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP", ...
 };
 
 struct Envelope {
@@ -37,7 +37,7 @@ struct Envelope {
     bool smtputf8 = false;                     ///< SMTPUTF8 was given on MAIL (RFC 6531 section 3.4)
     mail::DsnMessageOptions dsn;
     ClientInfo client;
-    std::uint64_t size = 0;                    ///< octets of the content, our Received included
+    std::uint64_t size = 0;  ///< octets of the content, our Received included
 };
 
 /// A recipient's place in its message: RCPT order, from 0. With the message's id it names the recipient for ever.
@@ -67,14 +67,14 @@ enum class RecipientState : std::uint8_t {
 struct Recipient {
     Ordinal ordinal = 0;
     mail::Mailbox address;
-    std::string backend;           ///< by routing, at acceptance or at the last attempt; a cache for the index
+    std::string backend;  ///< by routing, at acceptance or at the last attempt; a cache for the index
     mail::DsnRecipientOptions dsn;
     RecipientState state = RecipientState::ready;
-    std::uint32_t attempts = 0;    ///< attempts that reached a verdict about this recipient
-    std::uint32_t unknowns = 0;    ///< attempts whose answer never came
-    Instant next_attempt_at{};     ///< meaningful in ready, waiting and unknown
-    std::string last_reply;        ///< "452 4.2.2 Mailbox full", or our own words in parentheses; a stranger's text
-    bool failed = false;           ///< with parked: a store refused it for good (else it expired)
+    std::uint32_t attempts = 0;  ///< attempts that reached a verdict about this recipient
+    std::uint32_t unknowns = 0;  ///< attempts whose answer never came
+    Instant next_attempt_at{};   ///< meaningful in ready, waiting and unknown
+    std::string last_reply;      ///< "452 4.2.2 Mailbox full", or our own words in parentheses; a stranger's text
+    bool failed = false;         ///< with parked: a store refused it for good (else it expired)
 
     explicit Recipient(mail::Mailbox mailbox) : address(std::move(mailbox)) {}
 };

@@ -34,7 +34,7 @@ struct QueuedMessage {
 struct Totals {
     std::uint64_t messages = 0;
     std::map<RecipientState, std::uint64_t> recipients;
-    std::optional<Instant> oldest;      ///< received_at of the oldest queued message
+    std::optional<Instant> oldest;  ///< received_at of the oldest queued message
 };
 
 /// One cell of `queue shape`.
@@ -44,7 +44,7 @@ struct ShapeCell {
 };
 
 struct HistoryFilter {
-    Filter filter;                      ///< ids, recipients, senders, domains, backends, ages, reply and limit are used
+    Filter filter;  ///< ids, recipients, senders, domains, backends, ages, reply and limit are used
 };
 
 class Reader {
@@ -71,10 +71,11 @@ public:
 
     [[nodiscard]] virtual Result<Totals, ReadError> totals() = 0;
 
-    /// Undone recipients by backend or domain against age; `bounds` are the upper ends of the buckets, rising; one more bucket
-    /// holds the rest.
+    /// Undone recipients by backend or domain against age; `bounds` are the upper ends of the buckets, rising; one more
+    /// bucket holds the rest.
     enum class ShapeBy : std::uint8_t { backend, domain };
-    [[nodiscard]] virtual Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds,
+    [[nodiscard]] virtual Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by,
+                                                                          const std::vector<Duration>& bounds,
                                                                           Instant now) = 0;
 
     /// The history, oldest first.

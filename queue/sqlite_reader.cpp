@@ -23,7 +23,8 @@ constexpr std::int64_t page_size = 256;
 
 std::string_view text_of(sqlite3_value* value) {
     const auto* data = reinterpret_cast<const char*>(sqlite3_value_text(value));
-    return data == nullptr ? std::string_view() : std::string_view(data, static_cast<std::size_t>(sqlite3_value_bytes(value)));
+    return data == nullptr ? std::string_view()
+                           : std::string_view(data, static_cast<std::size_t>(sqlite3_value_bytes(value)));
 }
 
 /// holds(NUMBER, text): the test with this number, of the filter at work.
@@ -46,11 +47,13 @@ void sql_domain_of(sqlite3_context* context, int, sqlite3_value** arguments) {
 class ReadConnection {
 public:
     explicit ReadConnection(const std::filesystem::path& file) : connection_(file, OpenMode::read_only) {
-        connection_.execute("PRAGMA query_only=1; PRAGMA mmap_size=0; PRAGMA cache_size=-4096; PRAGMA trusted_schema=OFF");
+        connection_.execute(
+            "PRAGMA query_only=1; PRAGMA mmap_size=0; PRAGMA cache_size=-4096; PRAGMA trusted_schema=OFF");
         sqlite3_busy_timeout(connection_.handle(), 5000);
-        sqlite3_create_function(connection_.handle(), "holds", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, &tests_, sql_holds, nullptr, nullptr);
-        sqlite3_create_function(connection_.handle(), "domain_of", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr, sql_domain_of, nullptr,
-                                nullptr);
+        sqlite3_create_function(connection_.handle(), "holds", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC, &tests_,
+                                sql_holds, nullptr, nullptr);
+        sqlite3_create_function(connection_.handle(), "domain_of", 1, SQLITE_UTF8 | SQLITE_DETERMINISTIC, nullptr,
+                                sql_domain_of, nullptr, nullptr);
     }
     ReadConnection(const ReadConnection&) = delete;
     ReadConnection& operator=(const ReadConnection&) = delete;
@@ -81,18 +84,21 @@ public:
         : file_(std::move(file)),
           queue_(file_),
           envelope_(*queue_, "SELECT " + std::string(envelope_columns) + " FROM message AS m WHERE m.id = ?1"),
-          recipients_(*queue_, "SELECT " + std::string(recipient_columns) + " FROM recipient AS r WHERE r.message = ?1 ORDER BY r.ordinal"),
+          recipients_(*queue_, "SELECT " + std::string(recipient_columns) +
+                                   " FROM recipient AS r WHERE r.message = ?1 ORDER BY r.ordinal"),
           chunk_(*queue_, "SELECT bytes FROM chunk WHERE message = ?1 AND number = ?2"),
           content_(*queue_, "SELECT parts, checksum, content FROM message WHERE id = ?1") {}
 
     Result<QueuedMessage, ReadError> find(MessageId id) override;
     Result<void, ReadError> verify(MessageId id) override;
     Result<std::string, ReadError> content_part(MessageId id, std::uint32_t number) override;
-    Result<void, ReadError> list(const Filter& filter, Instant now, const std::function<bool(const QueuedMessage&)>& each) override;
+    Result<void, ReadError> list(const Filter& filter, Instant now,
+                                 const std::function<bool(const QueuedMessage&)>& each) override;
     Result<void, ReadError> match(const Filter& filter, Instant now,
                                   const std::function<bool(const QueuedMessage&, const Recipient&)>& each) override;
     Result<Totals, ReadError> totals() override;
-    Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds, Instant now) override;
+    Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds,
+                                                    Instant now) override;
     Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                     const std::function<bool(const HistoryEvent&)>& each) override;
     const std::string& last_error() const override { return last_error_; }
@@ -289,7 +295,8 @@ Result<void, ReadError> SqliteReader::match(const Filter& filter, Instant now,
                 }
             }
             for (const Recipient& recipient : message->recipients) {
-                if (std::binary_search(matching.begin(), matching.end(), recipient.ordinal) && !each(*message, recipient)) {
+                if (std::binary_search(matching.begin(), matching.end(), recipient.ordinal) &&
+                    !each(*message, recipient)) {
                     return false;
                 }
             }
@@ -303,14 +310,16 @@ Result<Totals, ReadError> SqliteReader::totals() {
     return guarded<Totals>([&]() -> Result<Totals, ReadError> {
         Totals totals;
         const ReadTransaction transaction(*queue_);
-        totals.messages = static_cast<std::uint64_t>(std::max<std::int64_t>(0, (*queue_).query_integer("SELECT value FROM meta WHERE key = 'messages'")));
+        totals.messages = static_cast<std::uint64_t>(
+            std::max<std::int64_t>(0, (*queue_).query_integer("SELECT value FROM meta WHERE key = 'messages'")));
         Statement states(*queue_, "SELECT state, count(*) FROM recipient GROUP BY state");
         {
             auto rows = states.rows();
             while (rows.step()) {
                 const std::int64_t state = states.integer(0);
                 if (state >= 0 && state <= static_cast<std::int64_t>(RecipientState::removed)) {
-                    totals.recipients[static_cast<RecipientState>(state)] = static_cast<std::uint64_t>(states.integer(1));
+                    totals.recipients[static_cast<RecipientState>(state)] =
+                        static_cast<std::uint64_t>(states.integer(1));
                 }
             }
         }
@@ -323,7 +332,8 @@ Result<Totals, ReadError> SqliteReader::totals() {
     });
 }
 
-Result<std::vector<ShapeCell>, ReadError> SqliteReader::shape(ShapeBy by, const std::vector<Duration>& bounds, Instant now) {
+Result<std::vector<ShapeCell>, ReadError> SqliteReader::shape(ShapeBy by, const std::vector<Duration>& bounds,
+                                                              Instant now) {
     return guarded<std::vector<ShapeCell>>([&]() -> Result<std::vector<ShapeCell>, ReadError> {
         const std::string column = by == ShapeBy::backend ? "r.backend" : "r.domain";
         // A message's id begins with the time of its acceptance, so that no message need be looked up.
@@ -370,7 +380,8 @@ Result<void, ReadError> SqliteReader::history(const HistoryFilter& filter, Insta
         }
         Statement select(*file, "SELECT " + columns + " FROM history AS e WHERE 1" + ids + sql.conditions +
                                     " ORDER BY e.message, e.number LIMIT ?1");
-        select.bind(1, static_cast<std::int64_t>(std::min<std::uint64_t>(filter.filter.limit.value_or(INT64_MAX), INT64_MAX)));
+        select.bind(
+            1, static_cast<std::int64_t>(std::min<std::uint64_t>(filter.filter.limit.value_or(INT64_MAX), INT64_MAX)));
         auto rows = select.rows();
         while (rows.step()) {
             if (!each(read_history_event(select))) {

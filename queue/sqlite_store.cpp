@@ -1,5 +1,5 @@
-// The store over SQLite: turns its functions into commands for the writer (queue/detail/writer.hpp) and hands everything that needs no
-// database (ids, checksums, budgets) to the calling thread.
+// The store over SQLite: turns its functions into commands for the writer (queue/detail/writer.hpp) and hands
+// everything that needs no database (ids, checksums, budgets) to the calling thread.
 #include "queue/sqlite_store.hpp"
 
 #include <sys/statvfs.h>
@@ -46,7 +46,8 @@ struct Incoming {
 
 class AppendCommand final : public Command {
 public:
-    AppendCommand(MessageId id, std::uint32_t number, std::string bytes, std::shared_ptr<Incoming> incoming, StoreCompletion done)
+    AppendCommand(MessageId id, std::uint32_t number, std::string bytes, std::shared_ptr<Incoming> incoming,
+                  StoreCompletion done)
         : id_(id), number_(number), bytes_(std::move(bytes)), incoming_(std::move(incoming)), done_(std::move(done)) {}
     [[nodiscard]] Haste haste() const override { return Haste::now; }
     void execute(Tables& tables, BatchEffects&) override {
@@ -163,7 +164,8 @@ template <class Answer>
 class AskCommand final : public Command {
 public:
     using Done = std::function<void(Result<Answer, StoreStatus>)>;
-    AskCommand(std::function<Answer(Tables&)> question, Done done) : question_(std::move(question)), done_(std::move(done)) {}
+    AskCommand(std::function<Answer(Tables&)> question, Done done)
+        : question_(std::move(question)), done_(std::move(done)) {}
     [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
     void execute(Tables& tables, BatchEffects&) override { answer_ = question_(tables); }
     void finish(StoreStatus status) override {
@@ -182,7 +184,8 @@ private:
 
 class ChangeCommand final : public Command {
 public:
-    ChangeCommand(std::function<void(Tables&)> change, StoreCompletion done) : change_(std::move(change)), done_(std::move(done)) {}
+    ChangeCommand(std::function<void(Tables&)> change, StoreCompletion done)
+        : change_(std::move(change)), done_(std::move(done)) {}
     [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
     void execute(Tables& tables, BatchEffects&) override { change_(tables); }
     void finish(StoreStatus status) override { done_(status); }
@@ -270,7 +273,8 @@ public:
     void push(std::unique_ptr<Command> command) { writer_.push(std::move(command)); }
     [[nodiscard]] HistoryLog& history() { return history_; }
     /// The content for the scheduler, when it is small enough and there is room.
-    [[nodiscard]] std::shared_ptr<const std::string> for_hand_over(const std::shared_ptr<const std::string>& content) const;
+    [[nodiscard]] std::shared_ptr<const std::string> for_hand_over(
+        const std::shared_ptr<const std::string>& content) const;
 
 private:
     [[nodiscard]] std::uint64_t free_disk();
@@ -308,7 +312,8 @@ public:
         store_.push(std::make_unique<AppendCommand>(id_, parts_++, std::move(part), incoming_, std::move(done)));
     }
 
-    void commit(Envelope envelope, std::vector<Recipient> recipients, std::string last_part, StoreCompletion done) override {
+    void commit(Envelope envelope, std::vector<Recipient> recipients, std::string last_part,
+                StoreCompletion done) override {
         ended_ = true;
         checksum_.add_content(last_part);
         envelope.id = id_;
@@ -376,7 +381,8 @@ std::unique_ptr<IncomingMessage> SqliteStoreImpl::begin() {
     return std::make_unique<Message>(*this, id);
 }
 
-std::shared_ptr<const std::string> SqliteStoreImpl::for_hand_over(const std::shared_ptr<const std::string>& content) const {
+std::shared_ptr<const std::string> SqliteStoreImpl::for_hand_over(
+    const std::shared_ptr<const std::string>& content) const {
     const std::size_t size = content->size();
     if (size > options_.hand_over_size || !budget_->take(size)) {
         return nullptr;

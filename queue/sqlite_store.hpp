@@ -1,6 +1,6 @@
 // The embedded engine of the queue: SQLite in WAL mode with synchronous=FULL, one writer thread, group commit.
-// Schema and invariants: queue/detail/schema.hpp. Why one connection writes and checkpoints: Debian 12's SQLite can lose
-// commits when two do (the WAL-reset bug, fixed in 3.51.3).
+// Schema and invariants: queue/detail/schema.hpp. Why one connection writes and checkpoints: Debian 12's SQLite can
+// lose commits when two do (the WAL-reset bug, fixed in 3.51.3).
 #pragma once
 
 #include <cstdint>
@@ -15,10 +15,10 @@
 namespace postern::queue {
 
 struct SqliteStoreOptions {
-    std::filesystem::path path;                          ///< the history lies beside it: path + "-history"
-    std::uint64_t minimum_free_disk = 512ULL << 20;      ///< octets; below it admit() says disk_full
+    std::filesystem::path path;                      ///< the history lies beside it: path + "-history"
+    std::uint64_t minimum_free_disk = 512ULL << 20;  ///< octets; below it admit() says disk_full
     std::uint64_t maximum_messages = 5'000'000;
-    Duration history = std::chrono::hours(24 * 7);       ///< 0: no history
+    Duration history = std::chrono::hours(24 * 7);  ///< 0: no history
     /// The content of a fresh message is handed on in memory up to this size, and while the sum stays below the budget.
     std::uint64_t hand_over_size = 1ULL << 20;
     std::uint64_t hand_over_budget = 16ULL << 20;
@@ -27,33 +27,35 @@ struct SqliteStoreOptions {
 /// Why a store could not be opened.
 struct OpenError {
     enum class Kind : std::uint8_t {
-        in_use,         ///< another gateway holds the lock: exit 75, `pid` says which
-        newer_schema,   ///< written by a newer version: never guessed at
-        damaged,        ///< not a queue, or its checks fail
-        not_found,      ///< (read-only opening) there is no file
-        refused,        ///< a network file system, a link, wrong permissions
-        io,             ///< the disk said no
+        in_use,        ///< another gateway holds the lock: exit 75, `pid` says which
+        newer_schema,  ///< written by a newer version: never guessed at
+        damaged,       ///< not a queue, or its checks fail
+        not_found,     ///< (read-only opening) there is no file
+        refused,       ///< a network file system, a link, wrong permissions
+        io,            ///< the disk said no
     };
     Kind kind = Kind::io;
-    std::string text;   ///< what, where and what to do, for the operator
+    std::string text;  ///< what, where and what to do, for the operator
     long pid = 0;
 };
 
 /// A flush, a batch and the like, counted since the start. Read from any thread.
 struct StoreCounters {
-    std::uint64_t flushes = 0;        ///< fsync or fdatasync calls of the queue file and its log
-    std::uint64_t commits = 0;        ///< group commits
-    std::uint64_t messages = 0;       ///< accepted
-    std::uint64_t updates = 0;        ///< recipient updates recorded
+    std::uint64_t flushes = 0;   ///< fsync or fdatasync calls of the queue file and its log
+    std::uint64_t commits = 0;   ///< group commits
+    std::uint64_t messages = 0;  ///< accepted
+    std::uint64_t updates = 0;   ///< recipient updates recorded
     std::uint64_t checkpoints = 0;
 };
 
 class SqliteStore : public Store {
 public:
-    /// Takes the lock, opens or creates the file (mode 0600 at creation, or 0640 if the directory's group may read), migrates it
-    /// forward, sweeps what aborted messages left, and starts the writer. `listener` and `clock` must outlive the store.
+    /// Takes the lock, opens or creates the file (mode 0600 at creation, or 0640 if the directory's group may read),
+    /// migrates it forward, sweeps what aborted messages left, and starts the writer. `listener` and `clock` must
+    /// outlive the store.
     [[nodiscard]] static Result<std::unique_ptr<SqliteStore>, OpenError> open(const SqliteStoreOptions& options,
-                                                                              const Clock& clock, StoreListener& listener);
+                                                                              const Clock& clock,
+                                                                              StoreListener& listener);
     [[nodiscard]] virtual StoreCounters counters() const = 0;
     /// New limits after a reload (path and history stay as they were opened).
     virtual void set_limits(std::uint64_t minimum_free_disk, std::uint64_t maximum_messages) = 0;

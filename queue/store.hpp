@@ -22,8 +22,8 @@
 #include <string>
 #include <vector>
 
-#include "queue/message.hpp"
 #include "queue/mail/result.hpp"
+#include "queue/message.hpp"
 
 namespace postern::queue {
 
@@ -43,12 +43,12 @@ public:
 
     [[nodiscard]] virtual MessageId id() const = 0;
 
-    /// Hands over the next part of the content (in order; any size; the session's chunk size is a good one). `done` runs
-    /// once the part was written (not flushed): wait for it before the next call, so that memory stays bounded.
+    /// Hands over the next part of the content (in order; any size; the session's chunk size is a good one). `done`
+    /// runs once the part was written (not flushed): wait for it before the next call, so that memory stays bounded.
     virtual void append(std::string part, StoreCompletion done) = 0;
 
-    /// Ends the message. `last_part` is the rest of the content; a small message comes whole this way. The envelope's id is set by
-    /// the store; recipients carry ordinals 0..n-1. On `stored`, listener and `done` run after the flush.
+    /// Ends the message. `last_part` is the rest of the content; a small message comes whole this way. The envelope's
+    /// id is set by the store; recipients carry ordinals 0..n-1. On `stored`, listener and `done` run after the flush.
     /// At most once, and nothing after it.
     virtual void commit(Envelope envelope, std::vector<Recipient> recipients, std::string last_part,
                         StoreCompletion done) = 0;
@@ -72,7 +72,7 @@ struct HistoryEvent {
     Instant at{};
     MessageId message;
     std::optional<Ordinal> ordinal;  ///< absent: about the message as a whole
-    std::string event;               ///< accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried
+    std::string event;  ///< accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried
     std::string sender;
     std::string recipient;
     std::string backend;
@@ -80,7 +80,7 @@ struct HistoryEvent {
     std::uint32_t attempt = 0;
     Duration duration{};
     std::string reply;
-    std::string actor;               ///< "gateway", or who at the command line
+    std::string actor;  ///< "gateway", or who at the command line
 };
 
 /// A recipient that may be tried now, with what the scheduler must know of its message.
@@ -100,9 +100,9 @@ struct DueKey {
 };
 
 struct DuePage {
-    std::vector<DueRecipient> recipients;      ///< in order of DueKey
-    std::optional<DueKey> next;                ///< where to go on; nullopt: no more are due at `until`
-    std::optional<Instant> earliest_later;     ///< when nothing more is due: the first time after `until`, if any
+    std::vector<DueRecipient> recipients;   ///< in order of DueKey
+    std::optional<DueKey> next;             ///< where to go on; nullopt: no more are due at `until`
+    std::optional<Instant> earliest_later;  ///< when nothing more is due: the first time after `until`, if any
 };
 
 /// Told of every group commit, on the writer thread, in order, before the completions of the same commit.
@@ -127,24 +127,27 @@ public:
     [[nodiscard]] virtual std::unique_ptr<IncomingMessage> begin() = 0;
 
     /// Records results. All or nothing; the message goes when its last recipient is done.
-    virtual void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done) = 0;
+    virtual void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events,
+                        StoreCompletion done) = 0;
 
     /// A line in the history alone (nothing durable waits for it).
     virtual void note(HistoryEvent event) = 0;
 
-    /// The schedulable recipients of `backend` with next_attempt_at <= until, in order, behind `after`, at most `limit`.
-    /// `done` runs on the writer thread.
+    /// The schedulable recipients of `backend` with next_attempt_at <= until, in order, behind `after`, at most
+    /// `limit`. `done` runs on the writer thread.
     virtual void load_due(std::string backend, Instant until, std::optional<DueKey> after, std::size_t limit,
                           std::function<void(Result<DuePage, StoreStatus>)> done) = 0;
 
-    /// The backends that schedulable recipients name: at the start, and after a reload, to find what must be routed anew.
+    /// The backends that schedulable recipients name: at the start, and after a reload, to find what must be routed
+    /// anew.
     virtual void load_backends(std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
 
     /// Gives every schedulable recipient of `domain_key` that names another backend this one.
     virtual void reassign(std::string domain_key, std::string backend, StoreCompletion done) = 0;
 
     /// The distinct domains (lower case) of schedulable recipients that name `backend`.
-    virtual void load_domains(std::string backend, std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
+    virtual void load_domains(std::string backend,
+                              std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
 
     /// Runs everything that was called before, flushes, and then `done`.
     virtual void drain(std::function<void()> done) = 0;

@@ -3,9 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <optional>
 
 namespace postern::queue {
 

@@ -10,16 +10,17 @@ namespace postern::smtp_server {
 enum class BareNewline : std::uint8_t { normalize, reject };
 
 struct Limits {
-    std::uint64_t message_size = 50ULL << 20;      ///< octets of content; announced as SIZE (RFC 1870)
-    std::uint32_t recipients_per_message = 1000;   ///< never below 100 (RFC 5321 section 4.5.3.1.8)
-    std::uint32_t connections = 2000;              ///< in all
-    std::uint32_t connections_per_client = 50;     ///< per IPv4 address or IPv6 /64
-    std::uint32_t errors_per_session = 10;         ///< replies 5xx to commands; then 421
+    std::uint64_t message_size = 50ULL << 20;     ///< octets of content; announced as SIZE (RFC 1870)
+    std::uint32_t recipients_per_message = 1000;  ///< never below 100 (RFC 5321 section 4.5.3.1.8)
+    std::uint32_t connections = 2000;             ///< in all
+    std::uint32_t connections_per_client = 50;    ///< per IPv4 address or IPv6 /64
+    std::uint32_t errors_per_session = 10;        ///< replies 5xx to commands; then 421
     std::chrono::milliseconds command_timeout = std::chrono::minutes(5);  ///< for a whole command line (4.5.3.2.7)
-    std::chrono::milliseconds data_timeout = std::chrono::minutes(10);    ///< for a whole message, extended by progress: see session
-    std::uint32_t received_headers = 50;           ///< hops; more is a loop (RFC 5321 section 6.3)
-    std::size_t command_line = 4096;               ///< octets with CRLF; above the 512 plus all extensions
-    std::size_t chunk = 256 * 1024;                ///< octets of content held before they go to the sink
+    std::chrono::milliseconds data_timeout =
+        std::chrono::minutes(10);         ///< for a whole message, extended by progress: see session
+    std::uint32_t received_headers = 50;  ///< hops; more is a loop (RFC 5321 section 6.3)
+    std::size_t command_line = 4096;      ///< octets with CRLF; above the 512 plus all extensions
+    std::size_t chunk = 256 * 1024;       ///< octets of content held before they go to the sink
 };
 
 }  // namespace postern::smtp_server

@@ -52,19 +52,22 @@ fuzz() {
 
 mkdir -p "$(dirname "$build")"
 run "packages" "$root/deploy/packages.sh" test
+# Debian's Python has Debian's pytest; another one before it on the path may have none.
+python=$(command -v python3)
+"$python" -c 'import pytest' 2> /dev/null || python=/usr/bin/python3
 run "configure" configure "$build"
 run "build" build_in "$build"
 run "layering" "$root/tests/layering.sh"
 run "format" format_is_right
 run "unit tests" ctest_in "$build"
-run "integration" env POSTERN="$build/gateway/main/postern" POSTERN_FILL_QUEUE="$build/tests/bench/postern_fill_queue" \
-  python3 -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+run "integration" env POSTERN="$build/gateway/main/postern" \
+  "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
 
 run "address and undefined-behaviour sanitizers: build" configure "$build-asan" -DPOSTERN_SANITIZE=address,undefined
 build_in "$build-asan"
 run "address and undefined-behaviour sanitizers: unit tests" ctest_in "$build-asan"
 run "address and undefined-behaviour sanitizers: integration" env POSTERN="$build-asan/gateway/main/postern" POSTERN_ROUNDS=3 \
-  POSTERN_SANITIZED=1 python3 -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+  POSTERN_SANITIZED=1 "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
 
 concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests lmtp_client_tests control_tests postern)
 run "thread sanitizer: build" configure "$build-tsan" -DPOSTERN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++-14
@@ -78,7 +81,7 @@ run "thread sanitizer: unit tests" env TSAN_OPTIONS="suppressions=$root/tests/ts
   ctest --test-dir "$build-tsan" --output-on-failure -R '^(queue|threads|smtp_server|delivery|lmtp_client|control)_tests$'
 run "thread sanitizer: integration" env POSTERN="$build-tsan/gateway/main/postern" POSTERN_ROUNDS=2 POSTERN_SANITIZED=1 \
   TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1 exitcode=66" \
-  python3 -m pytest -q -x -p no:cacheprovider "$root/tests/integration" -k "load or smtp"
+  "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration" -k "load or smtp"
 
 run "fuzzers: build" configure "$build-fuzz" -DPOSTERN_SANITIZE=address,undefined -DPOSTERN_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-14
 mapfile -t fuzzers < <(ninja -C "$build-fuzz" -t targets all | sed -n 's/^\(fuzz_[a-z_]*\):.*/\1/p')

@@ -31,7 +31,7 @@ Result<Address, std::string> parse_unix(std::string_view path) {
     }
     if (path.size() > unix_path_octets_max) {
         return Refused(fmt::format("the path of a Unix socket has at most {} octets, this one {}", unix_path_octets_max,
-                           path.size()));
+                                   path.size()));
     }
     Address address;
     address.unix_path = path;

@@ -37,9 +37,10 @@ void fill_in_control_socket(Config& config, Problems& problems) {
     }
     config.control.socket = config.queue.path.parent_path() / "control.sock";
     if (config.control.socket.native().size() > detail::unix_path_octets_max) {
-        problems.error({}, fmt::format("`control.socket` is not given, and beside the queue its path would have {} octets of "
-                                       "at most {}; give a shorter one",
-                                       config.control.socket.native().size(), detail::unix_path_octets_max));
+        problems.error(
+            {}, fmt::format("`control.socket` is not given, and beside the queue its path would have {} octets of "
+                            "at most {}; give a shorter one",
+                            config.control.socket.native().size(), detail::unix_path_octets_max));
     }
 }
 

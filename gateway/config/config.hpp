@@ -1,5 +1,6 @@
 // The configuration as an immutable snapshot: what the YAML file says, with every default filled in.
-// Plain values, one struct a section, in the order of deploy/postern.example.yaml. A reload builds a new one and swaps it whole.
+// Plain values, one struct a section, in the order of deploy/postern.example.yaml. A reload builds a new one and swaps
+// it whole.
 #pragma once
 
 #include <chrono>
@@ -18,16 +19,17 @@ using std::chrono::milliseconds;
 
 /// An IPv4 or IPv6 network: "10.0.0.0/8", "::1/128", "127.0.0.1".
 struct Network {
-    std::string address;  ///< canonical text; an IPv4-mapped IPv6 network ("::ffff:10.0.0.0/104") is kept as its IPv4 one
+    std::string
+        address;  ///< canonical text; an IPv4-mapped IPv6 network ("::ffff:10.0.0.0/104") is kept as its IPv4 one
     int bits = 0;
-    /// Whether `ip` (as text, a zone is ignored) is in it. An IPv4-mapped IPv6 address counts as its IPv4 address. An IPv6 network
-    /// never holds an IPv4 address: "::/0" is all of IPv6. What is no address is in no network.
+    /// Whether `ip` (as text, a zone is ignored) is in it. An IPv4-mapped IPv6 address counts as its IPv4 address. An
+    /// IPv6 network never holds an IPv4 address: "::/0" is all of IPv6. What is no address is in no network.
     [[nodiscard]] bool contains(const std::string& ip) const;
 };
 
 /// "HOST:PORT", "[::]:25" or "unix:/path".
 struct Address {
-    std::string host;       ///< empty for a Unix socket
+    std::string host;  ///< empty for a Unix socket
     std::uint16_t port = 0;
     std::string unix_path;
     [[nodiscard]] std::string to_string() const;
@@ -62,7 +64,7 @@ struct Queue {
 enum class RecipientCheck : std::uint8_t { any };
 
 struct Domain {
-    std::string pattern;      ///< lower case: "example.com" or "*.example.com" (any depth below, not the domain itself)
+    std::string pattern;  ///< lower case: "example.com" or "*.example.com" (any depth below, not the domain itself)
     std::string backend;
     RecipientCheck recipients = RecipientCheck::any;
 };
@@ -71,7 +73,7 @@ struct Backend {
     std::string name;
     std::vector<Address> endpoints;
     enum class Balance : std::uint8_t { least_busy, failover } balance = Balance::least_busy;
-    std::uint32_t connections = 20;                 ///< per endpoint
+    std::uint32_t connections = 20;  ///< per endpoint
     std::uint32_t recipients_per_transaction = 100;
     milliseconds connect_timeout = std::chrono::seconds(30);
     milliseconds reply_timeout = std::chrono::minutes(5);
@@ -85,7 +87,7 @@ struct Retry {
 };
 
 struct Control {
-    std::filesystem::path socket;     ///< filled in: beside the queue
+    std::filesystem::path socket;  ///< filled in: beside the queue
 };
 
 struct Log {
@@ -94,14 +96,14 @@ struct Log {
 };
 
 struct Config {
-    std::filesystem::path file;       ///< where it was read from
+    std::filesystem::path file;  ///< where it was read from
     std::string hostname;
-    std::string user;                 ///< empty: none configured
+    std::string user;  ///< empty: none configured
     milliseconds shutdown_grace = std::chrono::seconds(10);
     std::vector<Listener> listeners;  ///< default: one, smtp on 0.0.0.0:25
     Limits limits;
     Queue queue;
-    std::vector<Domain> domains;      ///< in the file's order; exact names win over patterns, longer patterns over shorter
+    std::vector<Domain> domains;  ///< in the file's order; exact names win over patterns, longer patterns over shorter
     std::map<std::string, Backend> backends;
     Retry retry;
     Control control;
@@ -111,15 +113,15 @@ struct Config {
 /// One thing that is wrong: "postern.yaml:12:5: unknown key `recipient`; did you mean `recipients`?"
 struct Problem {
     std::filesystem::path file;
-    int line = 0;             ///< from 1; 0: about the file as a whole
+    int line = 0;  ///< from 1; 0: about the file as a whole
     int column = 0;
     std::string text;
     [[nodiscard]] std::string to_string() const;
 };
 
 struct Loaded {
-    std::shared_ptr<const Config> config;   ///< nullptr when there is any problem
-    std::vector<Problem> problems;          ///< all of them, in the file's order
+    std::shared_ptr<const Config> config;  ///< nullptr when there is any problem
+    std::vector<Problem> problems;         ///< all of them, in the file's order
     std::vector<Problem> warnings;
 };
 

@@ -93,7 +93,7 @@ asio::awaitable<Answer> Loader::ask(std::function<Answer(queue::Reader&)> questi
             if (answer->has_error() && answer->error().error == queue::ReadError::failed) {
                 reader_.reset();
             }
-            asio::post(delivery_, [waiting, answer] { std::move(*waiting)(answer); });
+            asio::post(delivery_, [waiting, answer] { std::move (*waiting)(answer); });
         });
     };
     auto awaiting = asio::async_initiate<const asio::use_awaitable_t<>, void(std::shared_ptr<Answer>)>(
@@ -120,7 +120,8 @@ asio::awaitable<Result<queue::QueuedMessage, Loader::Failure>> Loader::verified(
     co_return answer;
 }
 
-asio::awaitable<Result<std::vector<queue::QueuedMessage>, Loader::Failure>> Loader::find(std::vector<queue::MessageId> ids) {
+asio::awaitable<Result<std::vector<queue::QueuedMessage>, Loader::Failure>> Loader::find(
+    std::vector<queue::MessageId> ids) {
     using Answer = Result<std::vector<queue::QueuedMessage>, Failure>;
     std::function<Answer(queue::Reader&)> question = [ids = std::move(ids)](queue::Reader& reader) -> Answer {
         std::vector<queue::QueuedMessage> messages;

@@ -1,5 +1,5 @@
-// Where the content of a transaction comes from: memory, when it has just been accepted; else the queue, read on a thread of its own, so that
-// a slow disk holds up one transaction and not the others.
+// Where the content of a transaction comes from: memory, when it has just been accepted; else the queue, read on a
+// thread of its own, so that a slow disk holds up one transaction and not the others.
 //
 // Threads: awaited on the delivery thread; the Reader lives on the loader's own thread.
 #pragma once

@@ -202,8 +202,7 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
     Outcomes outcomes(*this, number);
     lmtp_client::Transaction transaction = transaction_for(*plan, envelope, std::move(content));
     const lmtp_client::ClientOptions options = client_options(plan->backend);
-    lmtp_client::TransactionEnd end =
-        co_await client_->run(plan->endpoint, std::move(transaction), outcomes, options);
+    lmtp_client::TransactionEnd end = co_await client_->run(plan->endpoint, std::move(transaction), outcomes, options);
     scheduler_.transaction_ended(number, end.trouble, end.detail, now());
     release_after_records(number, std::move(end.lease));
     pump_soon();
@@ -473,8 +472,8 @@ void Engine::Impl::end_if_stopped() {
 
 Engine::Engine(asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader,
                const queue::Clock& clock, Events& events, Options options, Route route)
-    : impl_(std::make_unique<Impl>(std::move(executor), store, std::move(open_reader), clock, events, std::move(options),
-                                   std::move(route))) {}
+    : impl_(std::make_unique<Impl>(std::move(executor), store, std::move(open_reader), clock, events,
+                                   std::move(options), std::move(route))) {}
 
 Engine::~Engine() = default;
 
@@ -483,9 +482,10 @@ void Engine::start() {
 }
 
 void Engine::reconfigure(Options options, Route route) {
-    asio::post(impl_->executor_, [impl = impl_.get(), options = std::move(options), route = std::move(route)]() mutable {
-        impl->reconfigure(std::move(options), std::move(route));
-    });
+    asio::post(impl_->executor_,
+               [impl = impl_.get(), options = std::move(options), route = std::move(route)]() mutable {
+                   impl->reconfigure(std::move(options), std::move(route));
+               });
 }
 
 void Engine::committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages) {
@@ -508,8 +508,8 @@ void Engine::health_changed(const std::string& error) {
 
 void Engine::order(Order order, std::vector<RecipientKey> recipients, std::string actor,
                    std::function<void(OrderResult)> done) {
-    asio::post(impl_->executor_, [impl = impl_.get(), order, recipients = std::move(recipients), actor = std::move(actor),
-                                  done = std::move(done)]() mutable {
+    asio::post(impl_->executor_, [impl = impl_.get(), order, recipients = std::move(recipients),
+                                  actor = std::move(actor), done = std::move(done)]() mutable {
         auto task = impl->carry_out(order, std::move(recipients), std::move(actor), std::move(done));
         asio::co_spawn(impl->executor_, std::move(task), [](const std::exception_ptr&) {});
     });
@@ -523,9 +523,8 @@ std::vector<EndpointState> Engine::endpoints() {
 }
 
 void Engine::stop(std::chrono::milliseconds grace, std::function<void()> done) {
-    asio::post(impl_->executor_, [impl = impl_.get(), grace, done = std::move(done)]() mutable {
-        impl->stop(grace, std::move(done));
-    });
+    asio::post(impl_->executor_,
+               [impl = impl_.get(), grace, done = std::move(done)]() mutable { impl->stop(grace, std::move(done)); });
 }
 
 }  // namespace postern::delivery

@@ -1,8 +1,9 @@
-// Runs the scheduler: fresh messages and due recipients in, transactions out over the LMTP client, results into the store.
+// Runs the scheduler: fresh messages and due recipients in, transactions out over the LMTP client, results into the
+// store.
 //
-// Threads: one executor, the delivery thread's, on which everything happens. The functions below may be called from any thread, the
-// StoreListener's part (committed(), batch_done(), health_changed()) from the store's writer. Destroy it after the delivery thread has
-// ended and before its context.
+// Threads: one executor, the delivery thread's, on which everything happens. The functions below may be called from any
+// thread, the StoreListener's part (committed(), batch_done(), health_changed()) from the store's writer. Destroy it
+// after the delivery thread has ended and before its context.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
@@ -49,13 +50,15 @@ public:
     void batch_done();
     void health_changed(const std::string& error);
 
-    /// Carries out an operator's order on recipients, in flight or not. `done` runs on the delivery thread once it is durable.
-    void order(Order order, std::vector<RecipientKey> recipients, std::string actor, std::function<void(OrderResult)> done);
+    /// Carries out an operator's order on recipients, in flight or not. `done` runs on the delivery thread once it is
+    /// durable.
+    void order(Order order, std::vector<RecipientKey> recipients, std::string actor,
+               std::function<void(OrderResult)> done);
     /// Blocks for a moment; not from the delivery thread.
     [[nodiscard]] std::vector<EndpointState> endpoints();
 
-    /// Starts nothing more. `done` runs on the delivery thread when the transactions in flight have ended and their results are recorded,
-    /// or after `grace`: then those are tried again after the next start.
+    /// Starts nothing more. `done` runs on the delivery thread when the transactions in flight have ended and their
+    /// results are recorded, or after `grace`: then those are tried again after the next start.
     void stop(std::chrono::milliseconds grace, std::function<void()> done);
 
 private:

@@ -75,7 +75,9 @@ void Scheduler::reconfigure(Options options, Route route, const Now&) {
             backend.options = options_now->second;
             for (const Endpoint& endpoint : backend.options.endpoints) {
                 EndpointWork* known = find_endpoint(name, endpoint);
-                endpoints.push_back(known != nullptr ? *known : EndpointWork{endpoint, Circuit(backend.options.connections), 0, false, {}});
+                endpoints.push_back(known != nullptr
+                                        ? *known
+                                        : EndpointWork{endpoint, Circuit(backend.options.connections), 0, false, {}});
                 endpoints.back().circuit.set_connections(backend.options.connections);
             }
         }
@@ -286,7 +288,8 @@ void Scheduler::load_if_room(const std::string& name, Backend& backend, const No
         backend.due_at.reset();
         backend.more = true;
     }
-    if (backend.more && !backend.loading && backend.queued < options_.window / 2 + 1 && now.steady >= backend.load_again) {
+    if (backend.more && !backend.loading && backend.queued < options_.window / 2 + 1 &&
+        now.steady >= backend.load_again) {
         backend.more = false;
         backend.loading = true;
         // What is known lies in the store as well and comes along: so many more bring a window full of new ones.
@@ -330,7 +333,8 @@ std::optional<queue::SteadyInstant> Scheduler::next_wake(const Now& now) const {
     for (const auto& [name, backend] : backends_) {
         const bool room = !backend.loading && backend.queued < options_.window / 2 + 1;
         if (backend.due_at && room) {
-            const auto wait = std::clamp<queue::Duration>(*backend.due_at - now.wall, queue::Duration(0), std::chrono::hours(1));
+            const auto wait =
+                std::clamp<queue::Duration>(*backend.due_at - now.wall, queue::Duration(0), std::chrono::hours(1));
             lower<queue::SteadyInstant>(wake, now.steady + wait);
         }
         if (backend.more && room) {
@@ -348,8 +352,8 @@ std::optional<queue::SteadyInstant> Scheduler::next_wake(const Now& now) const {
     return wake;
 }
 
-bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipient& recipient, const std::string& actor,
-                      const Now& now) {
+bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipient& recipient,
+                      const std::string& actor, const Now& now) {
     if (!is_possible(order, recipient.state)) {
         return false;
     }
@@ -362,7 +366,7 @@ bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipi
     update.backend = recipient.backend;
     update.last_reply = recipient.last_reply;
     update.failed = false;
-    update.state = order == Order::hold ? RecipientState::held
+    update.state = order == Order::hold     ? RecipientState::held
                    : order == Order::remove ? RecipientState::removed
                                             : RecipientState::ready;
     queue::HistoryEvent event;

@@ -1,10 +1,10 @@
-// Decides which recipients go to which endpoint now, and what becomes of them afterwards. Pure: time and chance are arguments, everything
-// else is asked of the Host, so that a simulation can run it through years of bad days.
+// Decides which recipients go to which endpoint now, and what becomes of them afterwards. Pure: time and chance are
+// arguments, everything else is asked of the Host, so that a simulation can run it through years of bad days.
 //
-// Invariants: 1. A recipient is in memory at most once: queued, in flight, or its result on the way to the store (known_). 2. Memory is
-// bounded by the window of each backend; what does not fit is found again by load(). 3. A recipient's result is recorded before the
-// connection that gave it takes its next transaction (release()). 4. Trouble of an endpoint is never charged to a recipient. 5. While
-// results cannot be recorded, nothing new is started.
+// Invariants: 1. A recipient is in memory at most once: queued, in flight, or its result on the way to the store
+// (known_). 2. Memory is bounded by the window of each backend; what does not fit is found again by load(). 3. A
+// recipient's result is recorded before the connection that gave it takes its next transaction (release()). 4. Trouble
+// of an endpoint is never charged to a recipient. 5. While results cannot be recorded, nothing new is started.
 //
 // Threads: one.
 #pragma once
@@ -40,7 +40,7 @@ struct Plan {
     lmtp_client::Endpoint endpoint;
     queue::MessageId message;
     queue::Instant received_at{};
-    std::vector<queue::Recipient> recipients;  ///< by slot
+    std::vector<queue::Recipient> recipients;              ///< by slot
     std::shared_ptr<const queue::CommittedMessage> fresh;  ///< nullptr: to be read from the store
     queue::SteadyInstant began{};
 };
@@ -48,7 +48,8 @@ struct Plan {
 /// What an operator wants of a recipient.
 enum class Order : std::uint8_t { retry, hold, release, remove };
 
-/// What the scheduler has done for it. Calls come from within the scheduler's own functions: do not call back from them.
+/// What the scheduler has done for it. Calls come from within the scheduler's own functions: do not call back from
+/// them.
 class Host {
 public:
     virtual ~Host() = default;
@@ -91,14 +92,15 @@ public:
     void transaction_ended(std::uint64_t plan, lmtp_client::Trouble trouble, const std::string& detail, const Now& now);
     /// The results of the plan are recorded (or there are none).
     void release(std::uint64_t plan);
-    /// The plan could not begin: its message is damaged (held with an alarm), gone, or cannot be read now (tried again later).
+    /// The plan could not begin: its message is damaged (held with an alarm), gone, or cannot be read now (tried again
+    /// later).
     enum class Unreadable : std::uint8_t { damaged, gone, later };
     void unreadable(std::uint64_t plan, Unreadable why, const std::string& detail, const Now& now);
     void probe_ended(const std::string& backend, const lmtp_client::Endpoint& endpoint, bool worked,
                      const std::string& detail, const Now& now);
 
-    /// Carries out an operator's order on a recipient as the store has it; false: it is in no state for that. The update is recorded
-    /// like any other.
+    /// Carries out an operator's order on a recipient as the store has it; false: it is in no state for that. The
+    /// update is recorded like any other.
     [[nodiscard]] bool order(Order order, queue::MessageId message, const queue::Recipient& recipient,
                              const std::string& actor, const Now& now);
 
@@ -128,9 +130,9 @@ private:
     enum class Place : std::uint8_t { queued, withdrawn, in_flight };
     struct Known {
         Place place = Place::queued;
-        std::uint64_t plan = 0;                              ///< that has it in flight, or had it last
-        std::uint8_t not_tried = 0;                          ///< in a row
-        std::optional<queue::RecipientState> ordered{};      ///< by an operator, while in flight
+        std::uint64_t plan = 0;                          ///< that has it in flight, or had it last
+        std::uint8_t not_tried = 0;                      ///< in a row
+        std::optional<queue::RecipientState> ordered{};  ///< by an operator, while in flight
     };
     /// Recipients of one message for one backend, in RCPT order.
     struct Batch {
@@ -150,11 +152,11 @@ private:
         BackendOptions options;
         std::vector<EndpointWork> endpoints;
         std::deque<Batch> ready;
-        std::size_t queued = 0;   ///< recipients in `ready`
-        bool more = true;         ///< the store may hold due recipients that are not in memory
+        std::size_t queued = 0;  ///< recipients in `ready`
+        bool more = true;        ///< the store may hold due recipients that are not in memory
         bool loading = false;
-        std::optional<queue::Instant> due_at;      ///< when the next waiting one is due
-        queue::SteadyInstant load_again{};         ///< after a load that failed
+        std::optional<queue::Instant> due_at;  ///< when the next waiting one is due
+        queue::SteadyInstant load_again{};     ///< after a load that failed
     };
 
     void add(const std::string& backend, Batch batch);

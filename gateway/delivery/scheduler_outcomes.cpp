@@ -18,7 +18,8 @@ constexpr std::uint32_t unknowns_max = 5;
 constexpr std::uint8_t not_tried_max = 3;
 constexpr std::chrono::seconds first_unknown_delay{1};
 
-/// From 0 to 1, the same for all recipients of a message in the same attempt: what was deferred together stays one transaction.
+/// From 0 to 1, the same for all recipients of a message in the same attempt: what was deferred together stays one
+/// transaction.
 double chance_of(queue::MessageId message, std::uint32_t attempts) {
     auto mixed = static_cast<std::uint64_t>(message.value()) + attempts * 0x9E3779B97F4A7C15ULL;
     mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ULL;
@@ -75,8 +76,8 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
     }
     recipient.state = RecipientState::waiting;
     recipient.unknowns = 0;
-    recipient.next_attempt_at = now.wall + retry_delay(options_.retry, recipient.attempts, reply,
-                                                       chance_of(plan.message, recipient.attempts));
+    recipient.next_attempt_at =
+        now.wall + retry_delay(options_.retry, recipient.attempts, reply, chance_of(plan.message, recipient.attempts));
     settle(plan, recipient, "deferred", now);
 }
 
@@ -92,13 +93,14 @@ void Scheduler::unknown(const Plan& plan, queue::Recipient recipient, const Now&
     ++recipient.unknowns;
     recipient.last_reply = "(the store did not answer for this recipient: perhaps delivered)";
     if (recipient.unknowns >= unknowns_max) {
-        hold(plan, std::move(recipient), "(held: the store never answers for this recipient; perhaps delivered each time)", now);
+        hold(plan, std::move(recipient),
+             "(held: the store never answers for this recipient; perhaps delivered each time)", now);
         return;
     }
     recipient.state = RecipientState::unknown;
-    const queue::Duration delay = recipient.unknowns == 1
-                                      ? queue::Duration(first_unknown_delay)
-                                      : retry_delay(options_.retry, recipient.unknowns, Reply(), chance_of(plan.message, recipient.unknowns));
+    const queue::Duration delay = recipient.unknowns == 1 ? queue::Duration(first_unknown_delay)
+                                                          : retry_delay(options_.retry, recipient.unknowns, Reply(),
+                                                                        chance_of(plan.message, recipient.unknowns));
     recipient.next_attempt_at = now.wall + delay;
     settle(plan, recipient, "unknown", now);
 }
@@ -167,7 +169,8 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
     event.actor = "gateway";
     if (queue::is_schedulable(update.state)) {
         const auto backend = backends_.find(plan.backend);
-        if (backend != backends_.end() && (!backend->second.due_at || update.next_attempt_at < *backend->second.due_at)) {
+        if (backend != backends_.end() &&
+            (!backend->second.due_at || update.next_attempt_at < *backend->second.due_at)) {
             backend->second.due_at = update.next_attempt_at;
         }
     }
@@ -251,9 +254,9 @@ void Scheduler::probe_ended(const std::string& name, const lmtp_client::Endpoint
 }
 
 void Scheduler::park_expired(const std::string& name, Backend& backend, const Now& now) {
-    const bool some_well = std::any_of(backend.endpoints.begin(), backend.endpoints.end(), [](const EndpointWork& work) {
-        return work.circuit.state() == Circuit::State::closed;
-    });
+    const bool some_well =
+        std::any_of(backend.endpoints.begin(), backend.endpoints.end(),
+                    [](const EndpointWork& work) { return work.circuit.state() == Circuit::State::closed; });
     if (some_well) {
         return;  // they are tried first, and expire on what the store says
     }
@@ -274,7 +277,8 @@ void Scheduler::park_expired(const std::string& name, Backend& backend, const No
             }
             known->second.place = Place::withdrawn;
             recipient.state = RecipientState::parked;
-            recipient.last_reply = "(expired: the store could not be reached: " + backend.endpoints.front().last_error + ')';
+            recipient.last_reply =
+                "(expired: the store could not be reached: " + backend.endpoints.front().last_error + ')';
             settle(plan, recipient, "expired", now);
         }
     }

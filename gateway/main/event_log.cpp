@@ -23,14 +23,17 @@ std::string recipients_text(const std::vector<queue::Recipient>& recipients) {
 acceptance::Events EventLog::acceptance_events() {
     acceptance::Events events;
     events.accepted = [this](const smtp_server::SessionInfo& session, const queue::Envelope& envelope,
-                             const std::vector<queue::Recipient>& recipients) { accepted(session, envelope, recipients); };
+                             const std::vector<queue::Recipient>& recipients) {
+        accepted(session, envelope, recipients);
+    };
     events.refused = [this](const smtp_server::SessionInfo& session, const mail::Reply& reply) {
         log_.info("refused", {{"session", session.session_id},
                               {"client", session.client_address},
                               {"helo", session.helo},
                               {"reply", reply.to_string()}});
     };
-    events.disconnected = [this](const smtp_server::SessionInfo& session, std::string_view reason, std::uint32_t messages) {
+    events.disconnected = [this](const smtp_server::SessionInfo& session, std::string_view reason,
+                                 std::uint32_t messages) {
         const bool usual = reason == "quit" || (reason == "closed by client" && messages > 0);
         log_.write(usual ? Level::debug : Level::info, "disconnected",
                    {{"session", session.session_id},
@@ -98,7 +101,8 @@ void EventLog::store_health(const std::string& error) {
     if (error.empty()) {
         log_.warn("queue_reopened", {{"text", "the queue is open again and was verified"}});
     } else {
-        log_.error("queue_closed", {{"error", error}, {"text", "nothing is accepted or delivered until it can be opened again"}});
+        log_.error("queue_closed",
+                   {{"error", error}, {"text", "nothing is accepted or delivered until it can be opened again"}});
     }
 }
 

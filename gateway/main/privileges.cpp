@@ -26,8 +26,7 @@ std::optional<std::string> become_user(const std::string& user, const std::vecto
             return folder.string() + ": " + std::generic_category().message(errno);
         }
     }
-    if (::initgroups(user.c_str(), entry.pw_gid) != 0 ||
-        ::setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid) != 0 ||
+    if (::initgroups(user.c_str(), entry.pw_gid) != 0 || ::setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid) != 0 ||
         ::setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid) != 0) {
         return "cannot become user `" + user + "`: " + std::generic_category().message(errno);
     }

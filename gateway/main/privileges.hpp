@@ -8,8 +8,8 @@
 
 namespace postern::gateway {
 
-/// Takes on `user`, its group and its groups, for good, and makes the missing ones of `folders` his before. Nothing to do when not root or
-/// `user` is empty. An error text when it cannot be done.
+/// Takes on `user`, its group and its groups, for good, and makes the missing ones of `folders` his before. Nothing to
+/// do when not root or `user` is empty. An error text when it cannot be done.
 [[nodiscard]] std::optional<std::string> become_user(const std::string& user,
                                                      const std::vector<std::filesystem::path>& folders);
 

@@ -78,16 +78,20 @@ private:
     std::string error_;
 };
 
-/// The server wants its hooks from the start, and the hooks want the store, which is opened only as the final user. This stands between.
+/// The server wants its hooks from the start, and the hooks want the store, which is opened only as the final user.
+/// This stands between.
 class LateHooks final : public smtp_server::Hooks {
 public:
     void connect(smtp_server::Hooks& hooks) { hooks_ = &hooks; }
-    smtp_server::Refusal connected(const smtp_server::SessionInfo& session) override { return hooks_->connected(session); }
+    smtp_server::Refusal connected(const smtp_server::SessionInfo& session) override {
+        return hooks_->connected(session);
+    }
     asio::awaitable<smtp_server::Refusal> mail(const smtp_server::SessionInfo& session,
                                                const smtp_server::MailCommand& command) override {
         return hooks_->mail(session, command);
     }
-    asio::awaitable<smtp_server::Refusal> rcpt(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
+    asio::awaitable<smtp_server::Refusal> rcpt(const smtp_server::SessionInfo& session,
+                                               const smtp_server::MailCommand& mail,
                                                const smtp_server::RcptCommand& command) override {
         return hooks_->rcpt(session, mail, command);
     }
@@ -95,7 +99,8 @@ public:
                                  const std::vector<smtp_server::RcptCommand>& recipients) override {
         return hooks_->begin(session, mail, recipients);
     }
-    void disconnected(const smtp_server::SessionInfo& session, std::string_view reason, std::uint32_t messages) override {
+    void disconnected(const smtp_server::SessionInfo& session, std::string_view reason,
+                      std::uint32_t messages) override {
         hooks_->disconnected(session, reason, messages);
     }
 
@@ -228,7 +233,8 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     if (auto error = server->open(listener_options(*config))) {
         return StartFailure{*error, cli::exit_unreachable};
     }
-    if (auto error = become_user(config->user, {config->queue.path.parent_path(), config->control.socket.parent_path()})) {
+    if (auto error =
+            become_user(config->user, {config->queue.path.parent_path(), config->control.socket.parent_path()})) {
         return StartFailure{*error, cli::exit_config};
     }
     if (auto failure = open_store()) {

@@ -5,9 +5,9 @@
 #include <CLI/CLI.hpp>
 
 #include "gateway/log/log.hpp"
-#include "gateway/main/signals.hpp"
 #include "gateway/maildir/mailbox_folder.hpp"
 #include "gateway/maildir/maildir_store.hpp"
+#include "gateway/main/signals.hpp"
 #include "lmtp-client/transaction.hpp"
 #include "smtp-server/server.hpp"
 
@@ -103,8 +103,9 @@ int run_store(const cli::Invocation& invocation, const StoreOptions& options) {
 
 void declare_store(CLI::App& root, cli::Invocation& invocation) {
     auto options = std::make_shared<StoreOptions>();
-    CLI::App& app = cli::add_command(root, invocation, "store", "a small LMTP store that files into Maildirs, to try things out",
-                                     [&invocation, options] { return run_store(invocation, *options); });
+    CLI::App& app =
+        cli::add_command(root, invocation, "store", "a small LMTP store that files into Maildirs, to try things out",
+                         [&invocation, options] { return run_store(invocation, *options); });
     app.add_option("--listen", options->listen, "HOST:PORT or unix:/path; may be given again")->required();
     app.add_option("--maildir", options->maildir, "folder of the mailboxes: DIR/DOMAIN/LOCAL-PART, which must exist")
         ->required();

@@ -118,7 +118,8 @@ std::vector<std::string> needs_restart(const config::Config& now, const config::
     const auto addresses = [](const config::Config& config) {
         std::vector<std::string> list;
         for (const config::Listener& listener : config.listeners) {
-            list.push_back(listener.address.to_string() + (listener.protocol == config::Listener::Protocol::lmtp ? " lmtp" : " smtp"));
+            list.push_back(listener.address.to_string() +
+                           (listener.protocol == config::Listener::Protocol::lmtp ? " lmtp" : " smtp"));
         }
         return list;
     };

@@ -1,8 +1,9 @@
 // Which backend an address belongs to. Made from a configuration, immutable.
 //
-// A domain is compared as Mailbox::domain_key() gives it, octet by octet: nothing is folded but ASCII letters, so that no look-alike (a full
-// stop of another script, a zero-width space, a dot at the end) is taken for a domain of ours. An exact name goes before a pattern, a
-// longer pattern before a shorter one; "*.example.com" is any depth below example.com and not example.com itself.
+// A domain is compared as Mailbox::domain_key() gives it, octet by octet: nothing is folded but ASCII letters, so that
+// no look-alike (a full stop of another script, a zero-width space, a dot at the end) is taken for a domain of ours. An
+// exact name goes before a pattern, a longer pattern before a shorter one; "*.example.com" is any depth below
+// example.com and not example.com itself.
 //
 // Threads: any, after construction.
 #pragma once
@@ -29,7 +30,8 @@ public:
 
     /// nullopt: the domain is not ours.
     [[nodiscard]] std::optional<RouteFound> find(const mail::Mailbox& address) const;
-    /// The domain in which postmaster is at home when the gateway's own name is no domain of ours: the first that is no pattern.
+    /// The domain in which postmaster is at home when the gateway's own name is no domain of ours: the first that is no
+    /// pattern.
     [[nodiscard]] const std::string& first_domain() const { return first_domain_; }
 
 private:

@@ -31,11 +31,13 @@ bool is_network_file_system(long type) {
 
 std::optional<OpenError> wrong_schema(SchemaState state, const std::filesystem::path& file) {
     if (state == SchemaState::newer) {
-        return refusal(OpenError::Kind::newer_schema,
-                       file.string() + " was written by a newer version of postern; run that version, or restore an older file");
+        return refusal(
+            OpenError::Kind::newer_schema,
+            file.string() + " was written by a newer version of postern; run that version, or restore an older file");
     }
     if (state == SchemaState::foreign) {
-        return refusal(OpenError::Kind::damaged, file.string() + " is a database, but not a queue of postern; is `queue.path` right?");
+        return refusal(OpenError::Kind::damaged,
+                       file.string() + " is a database, but not a queue of postern; is `queue.path` right?");
     }
     return std::nullopt;
 }
@@ -60,11 +62,13 @@ std::optional<OpenError> check_place(const std::filesystem::path& file) {
     struct statfs system {};
     const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
     if (::statfs(folder.c_str(), &system) != 0) {
-        return refusal(OpenError::Kind::io, "cannot use the folder " + folder.string() + ": " + std::generic_category().message(errno));
+        return refusal(OpenError::Kind::io,
+                       "cannot use the folder " + folder.string() + ": " + std::generic_category().message(errno));
     }
     if (is_network_file_system(static_cast<long>(system.f_type))) {
-        return refusal(OpenError::Kind::refused,
-                       folder.string() + " is on a network file system, where a queue cannot be kept safe; use a local disk");
+        return refusal(
+            OpenError::Kind::refused,
+            folder.string() + " is on a network file system, where a queue cannot be kept safe; use a local disk");
     }
     return std::nullopt;
 }
@@ -87,7 +91,8 @@ Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesy
         "PRAGMA trusted_schema=OFF");
     migrate_queue(*connection);
     connection->execute(
-        "BEGIN IMMEDIATE; DELETE FROM chunk WHERE message IN (SELECT message FROM incoming); DELETE FROM incoming; COMMIT");
+        "BEGIN IMMEDIATE; DELETE FROM chunk WHERE message IN (SELECT message FROM incoming); DELETE FROM incoming; "
+        "COMMIT");
     return connection;
 }
 

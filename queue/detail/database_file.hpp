@@ -1,4 +1,5 @@
-// Opening the queue file and the history file for writing: what is checked before, how the connection is set up, what is swept.
+// Opening the queue file and the history file for writing: what is checked before, how the connection is set up, what
+// is swept.
 #pragma once
 
 #include <filesystem>
@@ -15,9 +16,10 @@ namespace postern::queue::detail {
 /// Whether a file may lie here: no link, no network file system (their locks and shared memory do not hold).
 [[nodiscard]] std::optional<OpenError> check_place(const std::filesystem::path& file);
 
-/// The only writing connection to the queue: WAL, synchronous=FULL, no checkpoint but by hand; schema brought up to date, what aborted
-/// messages left removed. Throws SqliteError.
-[[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesystem::path& file, const char* vfs);
+/// The only writing connection to the queue: WAL, synchronous=FULL, no checkpoint but by hand; schema brought up to
+/// date, what aborted messages left removed. Throws SqliteError.
+[[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesystem::path& file,
+                                                                             const char* vfs);
 /// The same for the history, with relaxed flushing.
 [[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_history_file(const std::filesystem::path& file);
 

@@ -43,7 +43,8 @@ Result<FileLock, OpenError> FileLock::take(const std::filesystem::path& queue) {
     FileLock lock;
     lock.descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock.descriptor_ < 0) {
-        const auto kind = errno == EACCES || errno == ELOOP || errno == EPERM ? OpenError::Kind::refused : OpenError::Kind::io;
+        const auto kind =
+            errno == EACCES || errno == ELOOP || errno == EPERM ? OpenError::Kind::refused : OpenError::Kind::io;
         return error_of(kind, "cannot open " + path + ": " + std::generic_category().message(errno));
     }
     if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {

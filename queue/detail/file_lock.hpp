@@ -1,5 +1,6 @@
-// The lock that makes one process the writer of a queue: flock on a file of its own beside the queue (closing any descriptor of the
-// database itself would drop SQLite's own locks), holding the pid for the operator. Freed by the kernel when the process ends.
+// The lock that makes one process the writer of a queue: flock on a file of its own beside the queue (closing any
+// descriptor of the database itself would drop SQLite's own locks), holding the pid for the operator. Freed by the
+// kernel when the process ends.
 #pragma once
 
 #include <filesystem>

@@ -8,8 +8,9 @@
 namespace postern::queue::detail {
 namespace {
 
-constexpr std::array all_states = {RecipientState::ready,  RecipientState::waiting,   RecipientState::unknown, RecipientState::held,
-                                   RecipientState::parked, RecipientState::delivered, RecipientState::removed};
+constexpr std::array all_states = {RecipientState::ready,  RecipientState::waiting, RecipientState::unknown,
+                                   RecipientState::held,   RecipientState::parked,  RecipientState::delivered,
+                                   RecipientState::removed};
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
@@ -70,9 +71,7 @@ void choose_states(const Filter& filter, FilterSql& sql) {
 
 NameSet::NameSet(std::vector<std::string> names) : names_(std::move(names)) { std::sort(names_.begin(), names_.end()); }
 
-bool NameSet::matches(std::string_view text) const {
-    return std::binary_search(names_.begin(), names_.end(), text);
-}
+bool NameSet::matches(std::string_view text) const { return std::binary_search(names_.begin(), names_.end(), text); }
 
 bool holds(const TextTest& test, std::string_view text) {
     if (const auto* globs = std::get_if<GlobSet>(&test)) {

@@ -28,17 +28,18 @@ private:
 };
 
 /// What `holds(number, column)` asks of a column's text.
-using TextTest = std::variant<GlobSet, ClientNetworkSet, NameSet, std::string>;  ///< a string: found anywhere, ASCII folded
+using TextTest =
+    std::variant<GlobSet, ClientNetworkSet, NameSet, std::string>;  ///< a string: found anywhere, ASCII folded
 [[nodiscard]] bool holds(const TextTest& test, std::string_view text);
 
 /// Conditions over `recipient AS r` and `message AS m`; each begins with " AND ".
 struct FilterSql {
-    std::string states;                ///< r.state: undone, and among those asked for
-    std::string on_recipient;          ///< what else is asked of r
-    std::string on_message;            ///< what is asked of m
-    std::vector<TextTest> tests;       ///< by number
-    bool nothing = false;              ///< contradicts itself: no row can match
-    bool all_states = true;            ///< `states` is: any undone one
+    std::string states;           ///< r.state: undone, and among those asked for
+    std::string on_recipient;     ///< what else is asked of r
+    std::string on_message;       ///< what is asked of m
+    std::vector<TextTest> tests;  ///< by number
+    bool nothing = false;         ///< contradicts itself: no row can match
+    bool all_states = true;       ///< `states` is: any undone one
 
     /// Of a message with an undone recipient, nothing more is asked of recipients.
     [[nodiscard]] bool any_recipient() const { return all_states && on_recipient.empty(); }

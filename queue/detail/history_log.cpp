@@ -20,9 +20,11 @@ struct HistoryLog::Writing {
     Statement prune;
     explicit Writing(Connection& connection)
         : insert(connection,
-                 "INSERT INTO history (message, number, at, ordinal, event, sender, recipient, backend, endpoint, attempt, duration, "
+                 "INSERT INTO history (message, number, at, ordinal, event, sender, recipient, backend, endpoint, "
+                 "attempt, duration, "
                  "reply, actor) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
-          prune(connection, "DELETE FROM history WHERE message IN (SELECT message FROM history WHERE message < ?1 LIMIT 20000)") {}
+          prune(connection,
+                "DELETE FROM history WHERE message IN (SELECT message FROM history WHERE message < ?1 LIMIT 20000)") {}
 };
 
 HistoryLog::HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock)
@@ -56,7 +58,8 @@ void HistoryLog::add(std::vector<HistoryEvent> events) {
             if (was_empty) {
                 waiting_ = std::move(events);
             } else {
-                waiting_.insert(waiting_.end(), std::make_move_iterator(events.begin()), std::make_move_iterator(events.end()));
+                waiting_.insert(waiting_.end(), std::make_move_iterator(events.begin()),
+                                std::make_move_iterator(events.end()));
             }
         }
     }
@@ -118,7 +121,8 @@ bool HistoryLog::open() {
     }
     connection_ = std::move(*opened);
     writing_ = std::make_unique<Writing>(*connection_);
-    number_ = connection_->query_integer("SELECT coalesce(max(number), 0) FROM (SELECT number FROM history ORDER BY message DESC LIMIT 10000)");
+    number_ = connection_->query_integer(
+        "SELECT coalesce(max(number), 0) FROM (SELECT number FROM history ORDER BY message DESC LIMIT 10000)");
     // Numbers only order the rows of one message; time keeps them rising over restarts.
     number_ = std::max(number_, to_stored(clock_.wall()) << 10);
     return true;

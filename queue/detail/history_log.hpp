@@ -1,5 +1,5 @@
-// Writes the history file: its own connection, its own thread, relaxed flushing, so that nothing durable ever waits for it. When it cannot
-// write, events are dropped: the queue does not depend on its history.
+// Writes the history file: its own connection, its own thread, relaxed flushing, so that nothing durable ever waits for
+// it. When it cannot write, events are dropped: the queue does not depend on its history.
 //
 // Threads: add() any; the rest is its own.
 #pragma once

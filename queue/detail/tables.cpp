@@ -5,8 +5,10 @@ namespace postern::queue::detail {
 namespace {
 
 constexpr std::string_view due_condition =
-    "FROM recipient AS r JOIN message AS m ON m.id = r.message WHERE r.backend = ?1 AND r.state <= 2 AND r.next_attempt_at <= ?2 "
-    "AND (r.next_attempt_at, r.message, r.ordinal) > (?3, ?4, ?5) ORDER BY r.next_attempt_at, r.message, r.ordinal LIMIT ?6";
+    "FROM recipient AS r JOIN message AS m ON m.id = r.message WHERE r.backend = ?1 AND r.state <= 2 AND "
+    "r.next_attempt_at <= ?2 "
+    "AND (r.next_attempt_at, r.message, r.ordinal) > (?3, ?4, ?5) ORDER BY r.next_attempt_at, r.message, r.ordinal "
+    "LIMIT ?6";
 
 std::string load_due_sql() {
     return "SELECT m.id, m.received_at, m.size, " + std::string(recipient_columns) + ' ' + std::string(due_condition);
@@ -16,22 +18,25 @@ std::string load_due_sql() {
 
 Tables::Tables(Connection& connection)
     : connection_(connection),
-      insert_message_(connection,
-                      "INSERT INTO message (id, received_at, size, sender, body_type, has_8bit, smtputf8, dsn_ret, dsn_envid, "
-                      "client_address, client_helo, client_rdns, client_protocol, parts, checksum, content) "
-                      "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"),
+      insert_message_(
+          connection,
+          "INSERT INTO message (id, received_at, size, sender, body_type, has_8bit, smtputf8, dsn_ret, dsn_envid, "
+          "client_address, client_helo, client_rdns, client_protocol, parts, checksum, content) "
+          "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"),
       insert_recipient_(connection,
                         "INSERT INTO recipient (message, ordinal, address, domain, backend, state, attempts, unknowns, "
-                        "next_attempt_at, last_reply, dsn_notify, dsn_orcpt, failed) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
+                        "next_attempt_at, last_reply, dsn_notify, dsn_orcpt, failed) VALUES "
+                        "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
       insert_chunk_(connection, "INSERT INTO chunk (message, number, bytes) VALUES (?1,?2,?3)"),
       insert_incoming_(connection, "INSERT OR IGNORE INTO incoming (message) VALUES (?1)"),
       delete_incoming_(connection, "DELETE FROM incoming WHERE message = ?1"),
       delete_message_(connection, "DELETE FROM message WHERE id = ?1"),
       delete_recipients_(connection, "DELETE FROM recipient WHERE message = ?1"),
       delete_chunks_(connection, "DELETE FROM chunk WHERE message = ?1"),
-      update_recipient_(connection,
-                        "UPDATE recipient SET state = ?3, attempts = ?4, unknowns = ?5, next_attempt_at = ?6, backend = ?7, "
-                        "last_reply = ?8, failed = ?9 WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
+      update_recipient_(
+          connection,
+          "UPDATE recipient SET state = ?3, attempts = ?4, unknowns = ?5, next_attempt_at = ?6, backend = ?7, "
+          "last_reply = ?8, failed = ?9 WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
       count_undone_(connection, "SELECT count(*) FROM recipient WHERE message = ?1 AND state < 5"),
       is_undone_(connection, "SELECT 1 FROM recipient WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
       load_due_(connection, load_due_sql()),
@@ -148,7 +153,8 @@ void Tables::delete_message(MessageId message) {
     delete_message_.bind(1, message.value()).run();
 }
 
-DuePage Tables::load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after, std::size_t limit) {
+DuePage Tables::load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after,
+                         std::size_t limit) {
     DuePage page;
     load_due_.bind(1, backend)
         .bind(2, to_stored(until))
@@ -180,7 +186,8 @@ DuePage Tables::load_due(const std::string& backend, Instant until, const std::o
 // The distinct values are few and the rows many: each is found by one step down the index instead of a scan.
 std::vector<std::string> Tables::load_backends() {
     Statement next(connection_,
-                   "SELECT backend FROM recipient INDEXED BY recipient_due WHERE state <= 2 AND backend > ?1 ORDER BY backend LIMIT 1");
+                   "SELECT backend FROM recipient INDEXED BY recipient_due WHERE state <= 2 AND backend > ?1 ORDER BY "
+                   "backend LIMIT 1");
     std::vector<std::string> backends;
     std::string last;
     Statement empty(connection_, "SELECT 1 FROM recipient WHERE state <= 2 AND backend = '' LIMIT 1");
@@ -210,7 +217,8 @@ std::vector<std::string> Tables::load_domains(const std::string& backend) {
 }
 
 void Tables::reassign(const std::string& domain_key, const std::string& backend) {
-    Statement update(connection_, "UPDATE recipient SET backend = ?2 WHERE domain = ?1 AND state <= 2 AND backend <> ?2");
+    Statement update(connection_,
+                     "UPDATE recipient SET backend = ?2 WHERE domain = ?1 AND state <= 2 AND backend <> ?2");
     update.bind(1, domain_key).bind(2, backend).run();
 }
 
@@ -221,6 +229,8 @@ std::int64_t Tables::meta(const char* key) {
     return rows.step() ? select.integer(0) : 0;
 }
 
-void Tables::set_meta(const char* key, std::int64_t value) { set_meta_.bind(1, std::string_view(key)).bind(2, value).run(); }
+void Tables::set_meta(const char* key, std::int64_t value) {
+    set_meta_.bind(1, std::string_view(key)).bind(2, value).run();
+}
 
 }  // namespace postern::queue::detail

@@ -1,4 +1,5 @@
-// The writer's statements: what is done to the rows, one function a deed. Knows the schema; knows no thread and no transaction.
+// The writer's statements: what is done to the rows, one function a deed. Knows the schema; knows no thread and no
+// transaction.
 //
 // All throw SqliteError; load functions DamagedRow too.
 #pragma once

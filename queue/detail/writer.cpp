@@ -234,7 +234,8 @@ void Writer::answer(StoreStatus status) {
         return;
     }
     if (status == StoreStatus::stored) {
-        messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, static_cast<std::int64_t>(messages()) + effects.messages));
+        messages_ = static_cast<std::uint64_t>(
+            std::max<std::int64_t>(0, static_cast<std::int64_t>(messages()) + effects.messages));
         accepted_ += effects.committed.size();
         updates_ += effects.updates;
         if (!effects.committed.empty()) {
@@ -350,7 +351,8 @@ void Writer::checkpoint_if_due() {
     }
     int in_log = 0;
     int moved = 0;
-    const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    const int code =
+        sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
     ++checkpoints_;
     flushes_ += 2;  // the log's, then the file's
     if (code != SQLITE_OK && code != SQLITE_BUSY) {

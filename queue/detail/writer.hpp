@@ -1,12 +1,14 @@
-// The store's one writer: a thread that works through commands in one transaction after another, each ended by one flush that all of its
-// commands share (group commit), and that also does all checkpoints. It owns the only writing connection.
+// The store's one writer: a thread that works through commands in one transaction after another, each ended by one
+// flush that all of its commands share (group commit), and that also does all checkpoints. It owns the only writing
+// connection.
 //
-// How long a flush waits for company: a commit that is alone, after a flush that had one commit or none, goes at once. Where several
-// came together, the next flush waits while more keep coming (a pause of `pause_max` ends it), for `gather_max` at most. Results of
-// deliveries alone are in no hurry and wait `gather_max` for a commit to ride with.
+// How long a flush waits for company: a commit that is alone, after a flush that had one commit or none, goes at once.
+// Where several came together, the next flush waits while more keep coming (a pause of `pause_max` ends it), for
+// `gather_max` at most. Results of deliveries alone are in no hurry and wait `gather_max` for a commit to ride with.
 //
-// A failed COMMIT or I/O error closes the connection: the kernel may have dropped the pages, and a second fsync that succeeds would mean
-// nothing. It is opened again, its log checkpointed and its schema read, before anything is answered `stored`.
+// A failed COMMIT or I/O error closes the connection: the kernel may have dropped the pages, and a second fsync that
+// succeeds would mean nothing. It is opened again, its log checkpointed and its schema read, before anything is
+// answered `stored`.
 //
 // Threads: push() any; commands run and end on the writer's thread.
 #pragma once
@@ -93,7 +95,8 @@ private:
     void write_meta();
     void answer(StoreStatus status);
     void roll_back() noexcept;
-    /// After an error that is not the disk's end: each command in a transaction of its own, so that one cannot spoil the others.
+    /// After an error that is not the disk's end: each command in a transaction of its own, so that one cannot spoil
+    /// the others.
     void retry_alone(const SqliteError& error);
     void close(const std::string& error);
     void try_to_reopen();
@@ -103,8 +106,8 @@ private:
     StoreListener& listener_;
     std::unique_ptr<Connection> connection_;  // of the thread, as all up to the mutex
     std::unique_ptr<Tables> tables_;
-    Commands batch_;               // of the open transaction
-    std::size_t done_ = 0;         // of batch_, executed
+    Commands batch_;        // of the open transaction
+    std::size_t done_ = 0;  // of batch_, executed
     bool transaction_ = false;
     BatchEffects effects_;
     std::size_t last_commits_ = 0;  // in the last flush
@@ -118,9 +121,9 @@ private:
     Commands incoming_;
     std::size_t commits_ = 0;  // in incoming_ and batch_
     std::size_t relaxed_ = 0;
-    std::size_t hasty_ = 0;    // in incoming_
-    bool asleep_ = false;      // nothing to do: the next push wakes
-    bool commit_wakes_ = false;    // out of the gathering
+    std::size_t hasty_ = 0;      // in incoming_
+    bool asleep_ = false;        // nothing to do: the next push wakes
+    bool commit_wakes_ = false;  // out of the gathering
     bool stop_ = false;
 
     std::atomic<bool> healthy_{true};

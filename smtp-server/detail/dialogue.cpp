@@ -36,38 +36,38 @@ void Dialogue::reset() {
 void Dialogue::mail_accepted(MailCommand command) { mail_ = std::move(command); }
 
 Step Dialogue::decide(const Command& command) {
-    return std::visit(
-        Overloaded{
-            [&](const Helo& helo) { return greet(helo.name, false); },
-            [&](const Ehlo& ehlo) { return greet(ehlo.name, true); },
-            [&](const Lhlo& lhlo) { return greet(lhlo.name, true); },
-            [&](const MailCommand& mail) { return decide_mail(mail); },
-            [&](const RcptCommand&) { return decide_rcpt(); },
-            [&](const Data&) { return decide_data(); },
-            [&](const Bdat& bdat) { return decide_bdat(bdat); },
-            [&](const Rset&) -> Step {
-                reset();
-                return Say(Reply(250, EnhancedStatus(2, 0, 0), "Ok"));
-            },
-            [&](const Noop&) -> Step { return Say(Reply(250, EnhancedStatus(2, 0, 0), "Ok")); },
-            [&](const Quit&) -> Step {
-                Say bye(Reply(221, EnhancedStatus(2, 0, 0), "Bye"));
-                bye.close = true;
-                return bye;
-            },
-            // RFC 5321 section 3.5.3: neither yes nor no; who wants to know sends a message.
-            [&](const Vrfy&) -> Step {
-                return Say(Reply(252, EnhancedStatus(2, 0, 0), "Cannot verify, but will take mail and try to deliver it"));
-            },
-            [&](const Expn&) -> Step {
-                return Say(Reply(502, EnhancedStatus(5, 5, 1), "Lists are not expanded here"));
-            },
-            [&](const Help&) -> Step { return Say(Reply(214, EnhancedStatus(2, 0, 0), "See RFC 5321")); },
-            [&](const StartTls&) -> Step {
-                return Say(Reply(502, EnhancedStatus(5, 5, 1), "STARTTLS is not offered here"));
-            },
-        },
-        command);
+    return std::visit(Overloaded{
+                          [&](const Helo& helo) { return greet(helo.name, false); },
+                          [&](const Ehlo& ehlo) { return greet(ehlo.name, true); },
+                          [&](const Lhlo& lhlo) { return greet(lhlo.name, true); },
+                          [&](const MailCommand& mail) { return decide_mail(mail); },
+                          [&](const RcptCommand&) { return decide_rcpt(); },
+                          [&](const Data&) { return decide_data(); },
+                          [&](const Bdat& bdat) { return decide_bdat(bdat); },
+                          [&](const Rset&) -> Step {
+                              reset();
+                              return Say(Reply(250, EnhancedStatus(2, 0, 0), "Ok"));
+                          },
+                          [&](const Noop&) -> Step { return Say(Reply(250, EnhancedStatus(2, 0, 0), "Ok")); },
+                          [&](const Quit&) -> Step {
+                              Say bye(Reply(221, EnhancedStatus(2, 0, 0), "Bye"));
+                              bye.close = true;
+                              return bye;
+                          },
+                          // RFC 5321 section 3.5.3: neither yes nor no; who wants to know sends a message.
+                          [&](const Vrfy&) -> Step {
+                              return Say(Reply(252, EnhancedStatus(2, 0, 0),
+                                               "Cannot verify, but will take mail and try to deliver it"));
+                          },
+                          [&](const Expn&) -> Step {
+                              return Say(Reply(502, EnhancedStatus(5, 5, 1), "Lists are not expanded here"));
+                          },
+                          [&](const Help&) -> Step { return Say(Reply(214, EnhancedStatus(2, 0, 0), "See RFC 5321")); },
+                          [&](const StartTls&) -> Step {
+                              return Say(Reply(502, EnhancedStatus(5, 5, 1), "STARTTLS is not offered here"));
+                          },
+                      },
+                      command);
 }
 
 Step Dialogue::greet(const std::string& name, bool extended) {
@@ -90,8 +90,9 @@ Step Dialogue::decide_mail(const MailCommand& command) const {
         return Say(bad_sequence("A transaction has begun already"));
     }
     if (command.size > options_.limits.message_size) {  // RFC 1870 section 6.1
-        return Say(Reply(552, EnhancedStatus(5, 3, 4),
-                         "Message size exceeds the limit of " + std::to_string(options_.limits.message_size) + " octets"));
+        return Say(
+            Reply(552, EnhancedStatus(5, 3, 4),
+                  "Message size exceeds the limit of " + std::to_string(options_.limits.message_size) + " octets"));
     }
     return AskMail();
 }

@@ -1,8 +1,8 @@
-// What may be said when: the state of one session's dialogue and the replies that need no one else. Pure; the session (session.hpp)
-// carries out what is decided here.
+// What may be said when: the state of one session's dialogue and the replies that need no one else. Pure; the session
+// (session.hpp) carries out what is decided here.
 //
-// The state of a transaction has one owner and one way out: reset(), at every ending (content answered or refused, RSET, HELO, a BDAT
-// that went wrong).
+// The state of a transaction has one owner and one way out: reset(), at every ending (content answered or refused,
+// RSET, HELO, a BDAT that went wrong).
 //
 // Source: RFC 5321 sections 3.3, 4.1.4 and 4.3.2, RFC 2033 section 4, RFC 3030 section 2.
 #pragma once
@@ -27,11 +27,11 @@ struct Say {
     bool close = false;  ///< after the reply
     explicit Say(mail::Reply what) : reply(std::move(what)) {}
 };
-struct AskMail {};          ///< of Hooks::mail(), about the command
-struct AskRcpt {};          ///< of Hooks::rcpt()
-struct ReceiveData {};      ///< begin(), then 354 and the content
-struct ReceiveChunk {};     ///< the octets behind BDAT belong to the message
-struct DiscardChunk {       ///< they do not: they are read all the same, then this is said
+struct AskMail {};       ///< of Hooks::mail(), about the command
+struct AskRcpt {};       ///< of Hooks::rcpt()
+struct ReceiveData {};   ///< begin(), then 354 and the content
+struct ReceiveChunk {};  ///< the octets behind BDAT belong to the message
+struct DiscardChunk {    ///< they do not: they are read all the same, then this is said
     mail::Reply reply;
     explicit DiscardChunk(mail::Reply what) : reply(std::move(what)) {}
 };

@@ -31,7 +31,11 @@ Refusal refusal_of(ConnectionCount::Verdict verdict) {
 }  // namespace
 
 IoThread::IoThread(Shared shared)
-    : shared_(shared), work_(asio::make_work_guard(context_)), sweep_timer_(context_), grace_timer_(context_), scratch_(scratch_octets, '\0') {}
+    : shared_(shared),
+      work_(asio::make_work_guard(context_)),
+      sweep_timer_(context_),
+      grace_timer_(context_),
+      scratch_(scratch_octets, '\0') {}
 
 IoThread::~IoThread() {
     if (thread_.joinable()) {
@@ -71,8 +75,8 @@ void IoThread::adopt(Session::Socket socket, SessionInfo info, std::shared_ptr<c
         socket.shutdown(asio::socket_base::shutdown_send, ignored);
         return;
     }
-    sweep_interval_ = std::clamp(std::min(limits.command_timeout, limits.data_timeout) / 8, std::chrono::milliseconds(10),
-                                 sweep_interval_);
+    sweep_interval_ = std::clamp(std::min(limits.command_timeout, limits.data_timeout) / 8,
+                                 std::chrono::milliseconds(10), sweep_interval_);
     const std::uint64_t number = ++shared_.session_numbers;
     info.session_id = shared_.session_id_prefix + std::to_string(number);
     auto session = std::make_unique<Session>(std::move(socket), std::move(info), std::move(options),

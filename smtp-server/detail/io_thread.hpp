@@ -1,4 +1,5 @@
-// One I/O thread: an io_context, the sessions that live on it, and the sweep that keeps their deadlines. A session never leaves its thread.
+// One I/O thread: an io_context, the sessions that live on it, and the sweep that keeps their deadlines. A session
+// never leaves its thread.
 //
 // Threads: construct, start(), join() from the owner; post-like functions say so; the rest on the thread.
 #pragma once

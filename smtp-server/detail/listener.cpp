@@ -218,7 +218,8 @@ asio::awaitable<void> Listener::accept() {
         if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
             // The client stays in the kernel's queue; asking again at once would only heat the machine.
             if (on_problem_) {
-                on_problem_(state_.options.name + ": cannot accept: " + error.message() + "; raise the limit of open files");
+                on_problem_(state_.options.name + ": cannot accept: " + error.message() +
+                            "; raise the limit of open files");
             }
             pause_.expires_after(no_descriptors_pause);
             [[maybe_unused]] const auto paused = co_await pause_.async_wait(awaited);

@@ -1,12 +1,13 @@
-// A listening socket and its accept loop, on one I/O thread. Of a TCP address each thread has one of its own (SO_REUSEPORT).
+// A listening socket and its accept loop, on one I/O thread. Of a TCP address each thread has one of its own
+// (SO_REUSEPORT).
 //
 // Threads: open() from the owner before the thread starts; the rest on the thread.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <memory>
 #include <optional>

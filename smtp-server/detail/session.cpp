@@ -21,7 +21,8 @@ constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
 
 }  // namespace
 
-Session::Session(Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options, Surroundings surroundings)
+Session::Session(Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options,
+                 Surroundings surroundings)
     : socket_(std::move(socket)),
       info_(std::move(info)),
       options_(std::move(options)),

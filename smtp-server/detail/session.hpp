@@ -1,11 +1,12 @@
-// One session: reads top to bottom like the dialogue of RFC 5321. Decides nothing itself: the grammar says what was said, the Dialogue what
-// may be done, the hooks whether it is welcome.
+// One session: reads top to bottom like the dialogue of RFC 5321. Decides nothing itself: the grammar says what was
+// said, the Dialogue what may be done, the hooks whether it is welcome.
 //
-// Replies to commands that came together leave in one write (RFC 2920 section 3.2): output is held until no whole command is left.
-// A small content is held until its end; a larger one goes to the sink in parts, so that a session's memory is bounded by a part.
+// Replies to commands that came together leave in one write (RFC 2920 section 3.2): output is held until no whole
+// command is left. A small content is held until its end; a larger one goes to the sink in parts, so that a session's
+// memory is bounded by a part.
 //
-// Deadlines are for a whole command line and a whole message, not for reads; the I/O thread's sweep asks for them (overdue()), so that no
-// read costs a timer.
+// Deadlines are for a whole command line and a whole message, not for reads; the I/O thread's sweep asks for them
+// (overdue()), so that no read costs a timer.
 //
 // Threads: that of its executor, all of it.
 #pragma once
@@ -70,11 +71,11 @@ private:
     boost::asio::awaitable<void> receive_chunk(std::uint64_t size);
     boost::asio::awaitable<void> discard_chunk(std::uint64_t size, mail::Reply reply);
     boost::asio::awaitable<void> hand_on(MessageSink& sink, std::string& held, Refusal& refusal);
-    boost::asio::awaitable<void> finish_content(std::unique_ptr<MessageSink> sink, std::string last_part, ContentFacts facts,
-                                                Refusal refusal);
+    boost::asio::awaitable<void> finish_content(std::unique_ptr<MessageSink> sink, std::string last_part,
+                                                ContentFacts facts, Refusal refusal);
 
-    boost::asio::awaitable<void> fill(Doing doing);  ///< reads until there is input or the connection is over
-    boost::asio::awaitable<void> send();   ///< writes what is held
+    boost::asio::awaitable<void> fill(Doing doing);          ///< reads until there is input or the connection is over
+    boost::asio::awaitable<void> send();                     ///< writes what is held
     [[nodiscard]] std::size_t read_more(std::string& into);  ///< what is there already; 0: nothing
     [[nodiscard]] std::string_view input() const { return {block_.data() + begin_, end_ - begin_}; }
     void consume(std::size_t octets) { begin_ += octets; }
@@ -98,8 +99,8 @@ private:
     std::size_t begin_ = 0;
     std::size_t end_ = 0;
     std::string out_;
-    bool over_ = false;      // nothing more is read
-    bool gone_ = false;      // the connection is dead: nothing more is written either
+    bool over_ = false;  // nothing more is read
+    bool gone_ = false;  // the connection is dead: nothing more is written either
     bool expired_ = false;
     bool draining_ = false;
     Doing doing_ = Doing::asking;

@@ -90,8 +90,8 @@ asio::awaitable<void> Session::hand_on(MessageSink& sink, std::string& held, Ref
     }
 }
 
-asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink, std::string last_part, ContentFacts facts,
-                                              Refusal refusal) {
+asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink, std::string last_part,
+                                              ContentFacts facts, Refusal refusal) {
     const std::size_t replies = info_.protocol == Protocol::lmtp ? dialogue_.recipients().size() : 1;
     if (!refusal) {
         refusal = refusal_at_end(facts, *options_);

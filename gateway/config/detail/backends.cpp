@@ -46,12 +46,14 @@ void read_endpoints(Section& section, Backend& backend, Draft::BackendPlace& pla
     constexpr std::size_t endpoints_max = 1000;
     const std::vector<Node>& items = section.list("endpoints", "a list, as [\"127.0.0.1:24\"]");
     if (!section.has("endpoints")) {
-        problems.error(place.at, fmt::format("backend {} needs `endpoints`, as [\"127.0.0.1:24\"]", quote(backend.name)));
+        problems.error(place.at,
+                       fmt::format("backend {} needs `endpoints`, as [\"127.0.0.1:24\"]", quote(backend.name)));
         return;
     }
     if (const Node* list = section.find("endpoints"); list != nullptr && list->kind == Node::Kind::sequence) {
         if (items.empty() || items.size() > endpoints_max) {
-            problems.error(list->at, fmt::format("`endpoints`: expected 1 to {} of them, found {}", endpoints_max, items.size()));
+            problems.error(list->at,
+                           fmt::format("`endpoints`: expected 1 to {} of them, found {}", endpoints_max, items.size()));
             return;
         }
     }
@@ -106,9 +108,10 @@ void read_backend(const Node::Key& key, const Node& node, Draft& draft, Problems
 void read_backends(const Node& node, Draft& draft, Problems& problems) {
     const bool is_mapping = node.kind == Node::Kind::mapping;
     if (!is_mapping && node.kind != Node::Kind::nothing) {
-        problems.error(node.at,
-                       fmt::format("`backends`: expected a mapping, as `stores: {{ endpoints: [\"127.0.0.1:24\"] }}`, found {}",
-                                   describe(node)));
+        problems.error(
+            node.at,
+            fmt::format("`backends`: expected a mapping, as `stores: {{ endpoints: [\"127.0.0.1:24\"] }}`, found {}",
+                        describe(node)));
         return;
     }
     if (node.keys.empty()) {
@@ -118,7 +121,8 @@ void read_backends(const Node& node, Draft& draft, Problems& problems) {
     for (std::size_t i = 0; i < node.keys.size(); ++i) {
         const Node::Key& key = node.keys[i];
         if (!is_backend_name(key.text)) {
-            problems.error(key.at, fmt::format("{}: the name of a backend has 1 to 64 letters, digits, - _ or .", quote(key.text)));
+            problems.error(key.at, fmt::format("{}: the name of a backend has 1 to 64 letters, digits, - _ or .",
+                                               quote(key.text)));
         }
         read_backend(key, node.items[i], draft, problems);
     }

@@ -17,14 +17,16 @@ void check_listeners(const Draft& draft, Problems& problems) {
         const Position at = draft.listeners_at[i];
         const std::string address = listener.address.to_string();
         if (listener.protocol == Listener::Protocol::lmtp && listener.address.port == 25) {
-            problems.error(at, fmt::format("`address`: {}: an lmtp listener is not on port 25 (RFC 2033 section 5); its "
-                                           "usual port is 24",
-                                           quote(address)));
+            problems.error(at,
+                           fmt::format("`address`: {}: an lmtp listener is not on port 25 (RFC 2033 section 5); its "
+                                       "usual port is 24",
+                                       quote(address)));
         }
         const bool is_chosen_by_kernel = listener.address.unix_path.empty() && listener.address.port == 0;
         const auto [first, is_new] = lines.emplace(address, at.line);
         if (!is_new && !is_chosen_by_kernel) {
-            problems.error(at, fmt::format("`address`: {} is given twice; first in line {}", quote(address), first->second));
+            problems.error(
+                at, fmt::format("`address`: {} is given twice; first in line {}", quote(address), first->second));
         }
     }
 }
@@ -46,7 +48,8 @@ void check_backends(Draft& draft, Problems& problems) {
         if (!place.names_backend && names.size() == 1) {
             domain.backend = names.front();
         } else if (!place.names_backend) {
-            problems.error(place.at, fmt::format("{} needs a `backend`, as there is more than one", quote(domain.pattern)));
+            problems.error(place.at,
+                           fmt::format("{} needs a `backend`, as there is more than one", quote(domain.pattern)));
             continue;
         }
         if (backends.count(domain.backend) == 0) {
@@ -94,9 +97,10 @@ void check_endpoints(const Draft& draft, Problems& problems) {
             }
             for (const Listener& listener : draft.config.listeners) {
                 if (is_same_place(endpoints[i], listener.address)) {
-                    problems.error(place.endpoints_at[i],
-                                   fmt::format("`endpoints`: {} is this gateway's own listener: mail would go in a circle",
-                                               quote(address)));
+                    problems.error(
+                        place.endpoints_at[i],
+                        fmt::format("`endpoints`: {} is this gateway's own listener: mail would go in a circle",
+                                    quote(address)));
                     break;
                 }
             }

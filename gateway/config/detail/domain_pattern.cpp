@@ -5,8 +5,8 @@
 
 #include "gateway/config/detail/address.hpp"
 #include "gateway/config/detail/names.hpp"
-#include "gateway/config/detail/refused.hpp"
 #include "gateway/config/detail/node.hpp"
+#include "gateway/config/detail/refused.hpp"
 
 namespace postern::config::detail {
 namespace {
@@ -43,14 +43,16 @@ Result<std::string, std::string> parse_domain_pattern(std::string_view text) {
         return Refused("would take mail for every domain there is; name the domains");
     }
     if (const std::size_t at = text.rfind('@'); at != std::string_view::npos && is_domain_name(text.substr(at + 1))) {
-        return Refused(fmt::format("expected a domain, found an address; did you mean {}?", quote(std::string(text.substr(at + 1)))));
+        return Refused(fmt::format("expected a domain, found an address; did you mean {}?",
+                                   quote(std::string(text.substr(at + 1)))));
     }
     if (name.size() > 1 && name.back() == '.' && is_domain_name(name.substr(0, name.size() - 1))) {
         return Refused(fmt::format("a domain in mail has no dot at its end; did you mean {}?",
-                           quote(std::string(text.substr(0, text.size() - 1)))));
+                                   quote(std::string(text.substr(0, text.size() - 1)))));
     }
     if (name.size() > 1 && name.front() == '.' && is_domain_name(name.substr(1))) {
-        return Refused(fmt::format("a domain has no dot at its front; did you mean {}?", quote("*" + std::string(name))));
+        return Refused(
+            fmt::format("a domain has no dot at its front; did you mean {}?", quote("*" + std::string(name))));
     }
     if (text.find('*') != std::string_view::npos) {
         return Refused("`*` stands alone in front, for any depth below a domain: \"*.example.com\"");

@@ -41,8 +41,9 @@ void read_domain(const Node::Key& key, const Node& node, std::string pattern, Dr
 void read_domains(const Node& node, Draft& draft, Problems& problems) {
     const bool is_mapping = node.kind == Node::Kind::mapping;
     if (!is_mapping && node.kind != Node::Kind::nothing) {
-        problems.error(node.at, fmt::format("`domains`: expected a mapping, as `example.com: {{ backend: stores }}`, found {}",
-                                            describe(node)));
+        problems.error(node.at,
+                       fmt::format("`domains`: expected a mapping, as `example.com: {{ backend: stores }}`, found {}",
+                                   describe(node)));
         return;
     }
     if (node.keys.empty()) {

@@ -12,8 +12,8 @@ namespace postern::config::detail {
 /// (RFC 5321 section 4.5.3.1.2). Octets above 127 count as letters (RFC 6531 section 3.3).
 [[nodiscard]] bool is_domain_name(std::string_view text);
 
-/// Like a domain name, but of ASCII alone, at most 253 octets, also with '_' (containers are named so), and not what only looks
-/// like an IPv4 address ("127.0.0.300").
+/// Like a domain name, but of ASCII alone, at most 253 octets, also with '_' (containers are named so), and not what
+/// only looks like an IPv4 address ("127.0.0.300").
 [[nodiscard]] bool is_host_name(std::string_view text);
 
 /// sockaddr_un holds 107 octets and a NUL.

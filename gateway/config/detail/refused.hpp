@@ -1,4 +1,5 @@
-// Makes a Result whose error is a text: boost's does not convert from one by itself, and cannot when its value is a text too.
+// Makes a Result whose error is a text: boost's does not convert from one by itself, and cannot when its value is a
+// text too.
 #pragma once
 
 #include <string>

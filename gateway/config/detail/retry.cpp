@@ -8,7 +8,8 @@
 namespace postern::config::detail {
 namespace {
 
-/// `smaller` must not be longer than `larger`; the problem stands at whichever of the two the file gives, the smaller first.
+/// `smaller` must not be longer than `larger`; the problem stands at whichever of the two the file gives, the smaller
+/// first.
 void check_order(const Section& section, std::string_view smaller, milliseconds small, std::string_view larger,
                  milliseconds large, Problems& problems) {
     if (small <= large) {

@@ -134,8 +134,7 @@ void Section::size(std::string_view key, std::uint64_t& value, Range<std::uint64
     value = *octets;
 }
 
-void Section::duration(std::string_view key, std::chrono::milliseconds& value,
-                       Range<std::chrono::milliseconds> range) {
+void Section::duration(std::string_view key, std::chrono::milliseconds& value, Range<std::chrono::milliseconds> range) {
     const std::string expected =
         fmt::format("a duration from {} to {}", detail::to_text(range.least), detail::to_text(range.most));
     const Node* node = find(key);
@@ -223,9 +222,9 @@ void Section::finish() {
             continue;
         }
         const std::string meant = proposal(key.text, asked_);
-        problems_.error(key.at, fmt::format("unknown key {}{}", quote(key.text),
-                                            meant.empty() ? fmt::format("; expected one of {}", fmt::join(asked_, ", "))
-                                                          : meant));
+        problems_.error(
+            key.at, fmt::format("unknown key {}{}", quote(key.text),
+                                meant.empty() ? fmt::format("; expected one of {}", fmt::join(asked_, ", ")) : meant));
     }
 }
 

@@ -1,4 +1,5 @@
-// One mapping of the file, read strictly: each key is asked for once, with its type and range; what nobody asked for is unknown.
+// One mapping of the file, read strictly: each key is asked for once, with its type and range; what nobody asked for is
+// unknown.
 //
 //     Section section(node, problems);
 //     section.number("connections", limits.connections, {1, 1'000'000});

@@ -1,5 +1,5 @@
-// The sections of the file, one reader each. A reader fills in its part of the draft and leaves defaults alone; what two sections
-// say together is checked afterwards, by contradictions.
+// The sections of the file, one reader each. A reader fills in its part of the draft and leaves defaults alone; what
+// two sections say together is checked afterwards, by contradictions.
 #pragma once
 
 #include <map>
@@ -18,7 +18,7 @@ struct Draft {
 
     std::vector<Position> listeners_at;  ///< of the address of each of config.listeners; empty: the default listener
     struct DomainPlace {
-        Position at;                ///< of the backend's name, or of the domain when it names none
+        Position at;  ///< of the backend's name, or of the domain when it names none
         bool names_backend = false;
     };
     std::vector<DomainPlace> domains_at;  ///< one for each of config.domains

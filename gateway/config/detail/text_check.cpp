@@ -50,7 +50,8 @@ bool is_control(std::string_view text, std::size_t at) {
 
 bool check_text(std::string_view& text, Problems& problems) {
     if (text.size() > file_octets_max) {
-        problems.error({}, fmt::format("longer than {} octets, which is all that a configuration may have", file_octets_max));
+        problems.error(
+            {}, fmt::format("longer than {} octets, which is all that a configuration may have", file_octets_max));
         return false;
     }
     if (text.substr(0, byte_order_mark.size()) == byte_order_mark) {

@@ -1,5 +1,5 @@
-// Whether a file is text at all, before a YAML parser sees it: that library takes octet 4 for the end of the file, a NUL for an
-// ordinary character, and guesses at encodings.
+// Whether a file is text at all, before a YAML parser sees it: that library takes octet 4 for the end of the file, a
+// NUL for an ordinary character, and guesses at encodings.
 #pragma once
 
 #include <string_view>

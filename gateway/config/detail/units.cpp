@@ -27,10 +27,24 @@ constexpr std::array<Unit, 5> durations{{{"d", 86400 * second},  //
                                          {"m", 60 * second},
                                          {"s", second},
                                          {"ms", 1}}};
-constexpr std::array<Habit, 18> duration_habits{
-    {{"", "s"},     {"sec", "s"},   {"secs", "s"},  {"second", "s"}, {"seconds", "s"}, {"min", "m"},
-     {"mins", "m"}, {"minute", "m"}, {"minutes", "m"}, {"hr", "h"},     {"hrs", "h"},     {"hour", "h"},
-     {"hours", "h"}, {"day", "d"},   {"days", "d"},  {"msec", "ms"},  {"s", "s"},       {"h", "h"}}};
+constexpr std::array<Habit, 18> duration_habits{{{"", "s"},
+                                                 {"sec", "s"},
+                                                 {"secs", "s"},
+                                                 {"second", "s"},
+                                                 {"seconds", "s"},
+                                                 {"min", "m"},
+                                                 {"mins", "m"},
+                                                 {"minute", "m"},
+                                                 {"minutes", "m"},
+                                                 {"hr", "h"},
+                                                 {"hrs", "h"},
+                                                 {"hour", "h"},
+                                                 {"hours", "h"},
+                                                 {"day", "d"},
+                                                 {"days", "d"},
+                                                 {"msec", "ms"},
+                                                 {"s", "s"},
+                                                 {"h", "h"}}};
 
 constexpr std::array<Unit, 5> sizes{
     {{"TiB", 1ULL << 40}, {"GiB", 1ULL << 30}, {"MiB", 1ULL << 20}, {"KiB", 1ULL << 10}, {"", 1}}};

@@ -84,7 +84,8 @@ private:
 
     void refuse_anchor(const YAML::Mark& mark, YAML::anchor_t anchor) {
         if (anchor != 0) {
-            problems_.error(position_of(mark), "anchors (&name) are not supported; write the value out where it is needed");
+            problems_.error(position_of(mark),
+                            "anchors (&name) are not supported; write the value out where it is needed");
         }
     }
 
@@ -169,8 +170,7 @@ std::optional<Node> read_yaml(std::string_view text, Problems& problems) {
         std::istringstream in{std::string(text)};
         YAML::Parser parser(in);
         Builder builder(problems);
-        while (parser.HandleNextDocument(builder)) {
-        }
+        while (parser.HandleNextDocument(builder)) {}
         return builder.take();
     } catch (const Stop& stop) {
         problems.error(stop.at, stop.text);

@@ -1,7 +1,8 @@
 // YAML text to a plain tree. The only file behind which yaml-cpp is known.
 //
-// Of YAML what a configuration needs: one document of mappings, lists and scalars. Anchors, aliases, tags and keys that are not plain
-// text are problems, so no small file can grow into a large tree. Duplicate keys are problems; the first one counts.
+// Of YAML what a configuration needs: one document of mappings, lists and scalars. Anchors, aliases, tags and keys that
+// are not plain text are problems, so no small file can grow into a large tree. Duplicate keys are problems; the first
+// one counts.
 #pragma once
 
 #include <optional>

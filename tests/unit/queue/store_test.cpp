@@ -1,5 +1,5 @@
-// The store's promises, on a real file: what was answered `stored` is there after a restart, what was not never appears, a message goes
-// with its last recipient, and one process at a time holds the lock.
+// The store's promises, on a real file: what was answered `stored` is there after a restart, what was not never
+// appears, a message goes with its last recipient, and one process at a time holds the lock.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -46,8 +46,10 @@ Recipient recipient(const std::string& address, Ordinal ordinal) {
 
 class StoreTest : public testing::Test {
 protected:
-    StoreTest() : folder_(std::filesystem::temp_directory_path() / ("postern-store-" + std::to_string(::getpid()) + "-" +
-                                                                    testing::UnitTest::GetInstance()->current_test_info()->name())) {
+    StoreTest()
+        : folder_(std::filesystem::temp_directory_path() /
+                  ("postern-store-" + std::to_string(::getpid()) + "-" +
+                   testing::UnitTest::GetInstance()->current_test_info()->name())) {
         std::filesystem::remove_all(folder_);
         std::filesystem::create_directories(folder_);
         options_.path = folder_ / "queue.db";
@@ -64,7 +66,8 @@ protected:
         store_ = std::move(*opened);
     }
 
-    MessageId accept(const std::vector<std::string>& addresses, const std::string& content, const std::vector<std::string>& parts = {}) {
+    MessageId accept(const std::vector<std::string>& addresses, const std::string& content,
+                     const std::vector<std::string>& parts = {}) {
         auto message = store_->begin();
         for (const std::string& part : parts) {
             std::promise<StoreStatus> appended;
@@ -121,7 +124,8 @@ protected:
 TEST_F(StoreTest, KeepsEnvelopeAndContentOverARestart) {
     open();
     const MessageId small = accept({"a@example.com", "b@example.com"}, "small content\r\n");
-    const MessageId large = accept({"c@example.com"}, "the end\r\n", {std::string(300'000, 'x'), std::string(300'000, 'y')});
+    const MessageId large =
+        accept({"c@example.com"}, "the end\r\n", {std::string(300'000, 'x'), std::string(300'000, 'y')});
     EXPECT_EQ(ears_.count(), 2U);
     store_.reset();
     open();
@@ -182,7 +186,8 @@ TEST_F(StoreTest, LoadsWhatIsDueInOrderAndTellsWhatComesLater) {
     store_->record({later}, {}, [&](StoreStatus status) { recorded.set_value(status); });
     EXPECT_EQ(recorded.get_future().get(), StoreStatus::stored);
     std::promise<DuePage> loaded;
-    store_->load_due("stores", clock_.wall(), std::nullopt, 10, [&](Result<DuePage, StoreStatus> page) { loaded.set_value(*page); });
+    store_->load_due("stores", clock_.wall(), std::nullopt, 10,
+                     [&](Result<DuePage, StoreStatus> page) { loaded.set_value(*page); });
     const DuePage page = loaded.get_future().get();
     ASSERT_EQ(page.recipients.size(), 1U);
     EXPECT_EQ(page.recipients[0].message, second);

@@ -43,9 +43,11 @@ TEST(Routes, APatternIsNotTheDomainItself) {
 
 TEST(Routes, TakeNoLookAlike) {
     const Routes routes(make_config({"example.com"}));
-    for (const char* address : {"u@example.com.test", "u@xexample.com", "u@sub.example.com", "u@com", "u@example\xE3\x80\x82" "com",
-                                "u@example.com\xE2\x80\x8B", "u@example.com.", "u@[192.0.2.1]", "u%example.com@other.test",
-                                "\"u@example.com\"@other.test"}) {
+    for (const char* address : {"u@example.com.test", "u@xexample.com", "u@sub.example.com", "u@com",
+                                "u@example\xE3\x80\x82"
+                                "com",
+                                "u@example.com\xE2\x80\x8B", "u@example.com.", "u@[192.0.2.1]",
+                                "u%example.com@other.test", "\"u@example.com\"@other.test"}) {
         EXPECT_NE(backend_of(routes, address), "to example.com") << address;
     }
 }

@@ -1,0 +1,82 @@
+"""What an operator does: the queue's commands with the gateway running and stopped, reload, a second gateway, a store that goes and returns."""
+import json
+import signal
+import smtplib
+import time
+
+from conftest import MemoryStore, Process, POSTERN, wait_until
+
+
+def send(gateway, recipients, subject="x"):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.sendmail("a@example.org", recipients, f"Subject: {subject}\r\n\r\nx\r\n")
+
+
+def test_verbs_act_on_the_running_gateway(gateway, store):
+    send(gateway, ["gone-a@example.com"])
+    wait_until(lambda: gateway.states() == {"gone-a@example.com": "parked"}, "parked")
+    identity = gateway.list()[0]["id"]
+    assert gateway.run("queue", "hold", identity).returncode == 0
+    assert gateway.states() == {"gone-a@example.com": "held"}
+    assert gateway.run("queue", "release", identity).returncode == 0
+    wait_until(lambda: gateway.states() == {"gone-a@example.com": "parked"}, "refused again")
+    assert gateway.run("queue", "cat", identity).stdout.startswith("Received: from ")
+    assert "gone-a@example.com" in gateway.run("queue", "show", identity).stdout
+    assert gateway.run("queue", "remove", identity).returncode == 0
+    assert gateway.list() == []
+    events = [json.loads(line)["event"] for line in gateway.run("history", "--json").stdout.splitlines()]
+    wait_until(lambda: "removed" in [json.loads(line)["event"] for line in gateway.run("history", "--json").stdout.splitlines()], "history")
+    assert events[0] == "accepted"
+
+
+def test_commands_work_beside_a_stopped_gateway(gateway, store):
+    send(gateway, ["gone-a@example.com"])
+    wait_until(lambda: gateway.states() == {"gone-a@example.com": "parked"}, "parked")
+    assert gateway.stop() == 0
+    done = gateway.run("queue", "list", "--json")
+    assert "gateway not running" in done.stderr
+    identity = json.loads(done.stdout)["id"]
+    assert gateway.run("queue", "release", identity).returncode == 0
+    assert gateway.states() == {"gone-a@example.com": "ready"}
+    gateway.start()
+    wait_until(lambda: gateway.states() == {"gone-a@example.com": "parked"}, "tried again after the start")
+
+
+def test_second_gateway_is_refused(gateway, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(gateway.config.read_text().replace(str(gateway.port), "0", 1))
+    second = Process([POSTERN, "serve", "-c", str(other)], tmp_path / "second.log")
+    assert second.process.wait(60) == 75
+    assert str(gateway.process.process.pid) in second.text()
+    second.output.close()
+
+
+def test_configuration_errors_are_told_whole(gateway):
+    text = gateway.config.read_text()
+    gateway.config.write_text(text + "unknwon: 1\nlimits2: {}\n")
+    done = gateway.run("check")
+    assert done.returncode == 78
+    assert "unknwon" in done.stderr and "limits2" in done.stderr
+    assert gateway.run("reload").returncode == 78
+    gateway.process.process.send_signal(signal.SIGHUP)
+    gateway.process.await_line(" reload_failed ")
+    gateway.config.write_text(text.replace("example.com: {", "example.org: { backend: stores }\n  example.com: {"))
+    assert gateway.run("reload").returncode == 0
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.ehlo("x.example.org")
+        client.mail("a@example.org")
+        assert client.rcpt("x@example.org")[0] == 250
+
+
+def test_mail_flows_within_seconds_of_the_stores_return(gateway, store):
+    port = store.port
+    store.close()
+    for number in range(20):
+        send(gateway, [f"u{number}@example.com"], f"m{number}")
+    gateway.process.await_line(" endpoint_down ")
+    again = MemoryStore(port)
+    returned = time.monotonic()
+    wait_until(lambda: len(again.received) == 20, "delivery after the store's return")
+    print("delivered %.1f s after the store's return" % (time.monotonic() - returned))
+    wait_until(lambda: gateway.list() == [], "empty queue")
+    again.close()

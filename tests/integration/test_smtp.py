@@ -1,0 +1,100 @@
+"""Mail through the gateway: what comes out is what went in, and each recipient has a fate of its own."""
+import smtplib
+import socket
+import subprocess
+
+from conftest import wait_until
+
+
+def below_trace(content):
+    """Without our Received field, which is folded over lines that begin with a tab."""
+    lines = content.split(b"\r\n")
+    assert lines[0].startswith(b"Received: from ")
+    end = 1
+    while lines[end].startswith(b"\t"):
+        end += 1
+    return b"\r\n".join(lines[end:])
+
+
+def test_content_arrives_octet_for_octet(gateway, store):
+    message = b"Subject: octets\r\nFrom: a@example.org\r\n\r\n.leading dot\r\n..two\r\n.\x2e\r\n\xff\xfe 8-bit\r\n" + b"x" * 5000 + b"\r\n" * 50
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.sendmail("a@example.org", ["ok@example.com"], message, mail_options=["BODY=8BITMIME"])
+    wait_until(lambda: store.contents, "delivery")
+    assert below_trace(store.contents[0]) == message
+
+
+def test_large_content_arrives(gateway, store):
+    message = b"Subject: large\r\n\r\n" + b"".join(b"%08d line\r\n" % i for i in range(100_000))
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.sendmail("a@example.org", ["ok@example.com"], message)
+    wait_until(lambda: store.contents, "delivery")
+    assert below_trace(store.contents[0]) == message
+
+
+def test_swaks_delivers(gateway, store):
+    done = subprocess.run(["swaks", "--server", f"127.0.0.1:{gateway.port}", "--from", "a@example.org", "--to", "ok@example.com",
+                           "--header", "Subject: swaks"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    wait_until(lambda: store.received.get(("swaks", "ok@example.com")), "delivery")
+
+
+def test_each_recipient_has_its_own_fate(gateway, store):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.sendmail("a@example.org", ["ok@example.com", "full-a@example.com", "gone-b@example.com"], "Subject: fates\r\n\r\nx\r\n")
+    gateway.process.await_line(" delivered .*to=ok@")
+    gateway.process.await_line(" failed .*to=gone-b@")
+    gateway.process.await_line(" deferred .*to=full-a@.* attempt=2 ")
+    wait_until(lambda: gateway.states() == {"ok@example.com": "delivered", "full-a@example.com": "waiting", "gone-b@example.com": "parked"},
+               "states of the three recipients")
+    assert store.received == {("fates", "ok@example.com"): 1}
+
+
+def test_relaying_is_denied_and_postmaster_is_taken(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.ehlo("client.example.org")
+        client.mail("a@example.org")
+        assert client.rcpt("x@example.net")[0] == 550
+        for postmaster in ("<postmaster>", "<Postmaster@example.com>"):
+            assert client.docmd("RCPT", "TO:" + postmaster)[0] == 250
+
+
+def test_smuggled_end_of_data_is_content(gateway, store):
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        stream = client.makefile("rwb")
+
+        def command(text):
+            stream.write(text)
+            stream.flush()
+            while True:
+                line = stream.readline()
+                if line[3:4] != b"-":
+                    return line
+        stream.readline()
+        command(b"EHLO x.example.org\r\n")
+        command(b"MAIL FROM:<a@example.org>\r\n")
+        command(b"RCPT TO:<ok@example.com>\r\n")
+        command(b"DATA\r\n")
+        for end in (b"\n.\n", b"\n.\r\n", b"\r\n.\n", b"\r.\r", b"\r\n.\r"):
+            stream.write(b"Subject: smuggling\r\n\r\ntext" + end + b"MAIL FROM:<evil@example.org>\r\n")
+        assert command(b"\r\n.\r\n").startswith(b"250 2.0.0 queued as ")
+        assert command(b"QUIT\r\n").startswith(b"221")
+    wait_until(lambda: store.contents, "delivery")
+    assert len(store.contents) == 1
+    assert store.contents[0].count(b"evil@example.org") == 5
+    assert b"\r" not in store.contents[0].replace(b"\r\n", b"") and b"\n" not in store.contents[0].replace(b"\r\n", b"")
+
+
+def test_pipelined_commands_are_answered_in_order(gateway, store):
+    with socket.create_connection(("127.0.0.1", gateway.port)) as client:
+        client.sendall(b"EHLO x.example.org\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<ok@example.com>\r\nRCPT TO:<x@example.net>\r\n"
+                       b"BDAT 20 LAST\r\nSubject: chunk\r\n\r\nx\r\nQUIT\r\n")
+        received = b""
+        while True:
+            part = client.recv(65536)
+            if not part:
+                break
+            received += part
+    codes = [line[:3] for line in received.split(b"\r\n") if line[3:4] == b" "]
+    assert codes == [b"220", b"250", b"250", b"250", b"550", b"250", b"221"], received
+    wait_until(lambda: store.received.get(("chunk", "ok@example.com")), "delivery")
