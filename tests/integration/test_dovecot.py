@@ -53,7 +53,6 @@ service lmtp {{
     port = {port}
   }}
   unix_listener lmtp {{
-    path = {folder}/run/lmtp
     mode = 0666
   }}
 }}
@@ -74,7 +73,11 @@ class Dovecot:
 
     def start(self):
         self.process = Process([DOVECOT, "-F", "-c", str(self.config)], self.folder / "dovecot.out")
-        wait_until(lambda: os.path.exists(self.folder / "run/lmtp") and os.path.exists(self.folder / "run/master.pid"), "Dovecot's socket")
+
+        def listens():
+            assert self.process.process.poll() is None, "Dovecot has ended: " + self.process.text()
+            return os.path.exists(self.folder / "run/lmtp") and os.path.exists(self.folder / "run/master.pid")
+        wait_until(listens, "Dovecot's socket")
 
     def stop(self):
         self.process.stop()

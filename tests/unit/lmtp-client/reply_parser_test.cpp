@@ -104,7 +104,7 @@ TEST(ReplyParser, BoundsLineAndReply) {
 
 TEST(ReplyParser, BoundsAReplyOfEmptyLines) {
     std::string endless;
-    for (std::size_t i = 0; i <= ReplyParser::reply_octets_max; ++i) {
+    for (std::size_t i = 0; i <= ReplyParser::reply_octets_max + 1; ++i) {
         endless += "250-\r\n";
     }
     EXPECT_EQ(read(endless).fault, ReplyFault::reply_too_long);
