@@ -10,8 +10,8 @@ namespace postern::queue::detail {
 
 namespace {
 
-constexpr std::chrono::microseconds pause_max{250};
-constexpr std::chrono::microseconds gather_max{2000};
+constexpr std::chrono::microseconds pause_max{1000};
+constexpr std::chrono::microseconds gather_max{4000};
 constexpr std::chrono::seconds reopen_interval{1};
 constexpr std::chrono::milliseconds open_transaction_max{200};  // of a message that only trickles in
 constexpr std::size_t batch_commands_max = 2048;
