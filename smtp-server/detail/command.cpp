@@ -128,7 +128,7 @@ Reply refuse_other(std::string_view verb) {
     if (is_one_of(verb, {"AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML"})) {
         return {502, {5, 5, 1}, "Command not implemented"};
     }
-    if (is_one_of(verb, {"GET", "POST", "CONNECT"})) {
+    if (is_one_of(verb, {"GET", "POST", "CONNECT", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE"})) {
         return {521, {5, 5, 1}, "This is a mail server"};
     }
     return unknown_command();

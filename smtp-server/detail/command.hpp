@@ -56,7 +56,7 @@ struct ParseContext {
 [[nodiscard]] Result<Command, mail::Reply> parse_command(std::string_view line, const ParseContext& context);
 
 /// After this reply the session must close: a BDAT whose size cannot be read leaves no way to tell its content from
-/// commands, and a browser's request (GET, POST, CONNECT) is followed by a body that somebody else wrote.
+/// commands, and a browser's request (GET, POST, ...) is followed by a body that somebody else wrote.
 [[nodiscard]] inline bool closes_connection(const mail::Reply& refusal) {
     return refusal.code() == 421 || refusal.code() == 521;
 }

@@ -10,7 +10,7 @@ std::string client_key(const std::string& ip) {
     std::array<unsigned char, 16> octets{};
     const std::string plain = ip.substr(0, ip.find('%'));
     if (::inet_pton(AF_INET6, plain.c_str(), octets.data()) == 1) {
-        return {octets.begin(), octets.begin() + 8};
+        return '6' + std::string(octets.begin(), octets.begin() + 8);  // never the same as an IPv4 address in text
     }
     return ip;
 }
@@ -21,13 +21,14 @@ ConnectionCount::Verdict ConnectionCount::enter(const std::string& key, const Li
         ++refused_;
         return Verdict::too_many;
     }
-    std::uint32_t* mine = key.empty() ? nullptr : &by_client_[key];
-    if (mine != nullptr && !trusted && *mine >= limits.connections_per_client) {
-        ++refused_;
-        return Verdict::too_many_from_client;
-    }
-    if (mine != nullptr) {
-        ++*mine;
+    if (!key.empty()) {
+        const auto mine = by_client_.find(key);
+        const std::uint32_t count = mine == by_client_.end() ? 0 : mine->second;
+        if (!trusted && count >= limits.connections_per_client) {
+            ++refused_;
+            return Verdict::too_many_from_client;
+        }
+        ++by_client_[key];
     }
     ++current_;
     ++total_;

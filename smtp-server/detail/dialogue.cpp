@@ -29,7 +29,7 @@ ParseContext Dialogue::parse_context() const {
 
 void Dialogue::reset() {
     mail_.reset();
-    recipients_.clear();
+    recipients_ = {};  // not clear(): who once gave a thousand must not hold their memory while idle
     in_chunks_ = false;
 }
 

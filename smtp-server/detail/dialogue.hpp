@@ -54,6 +54,8 @@ public:
     [[nodiscard]] ParseContext parse_context() const;
     [[nodiscard]] const MailCommand& mail() const { return *mail_; }
     [[nodiscard]] const std::vector<RcptCommand>& recipients() const { return recipients_; }
+    /// A message that comes by BDAT has begun and lacks its LAST.
+    [[nodiscard]] bool in_chunks() const { return in_chunks_; }
     [[nodiscard]] const std::string& helo() const { return helo_; }
     [[nodiscard]] bool extended() const { return extended_; }
 

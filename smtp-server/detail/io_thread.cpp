@@ -79,24 +79,36 @@ void IoThread::adopt(Session::Socket socket, SessionInfo info, std::shared_ptr<c
                                  std::chrono::milliseconds(10), sweep_interval_);
     const std::uint64_t number = ++shared_.session_numbers;
     info.session_id = shared_.session_id_prefix + std::to_string(number);
-    auto session = std::make_unique<Session>(std::move(socket), std::move(info), std::move(options),
-                                             Session::Surroundings{shared_.hooks, shared_.messages, scratch_});
-    Session& running = *session;
-    sessions_.emplace(number, std::move(session));
-    if (draining_) {
-        running.drain();
-    }
-    auto task = running.run(std::nullopt);
-    asio::co_spawn(context_, std::move(task), [this, number, key](const std::exception_ptr& problem) {
-        if (problem && shared_.on_problem) {
-            try {
-                std::rethrow_exception(problem);
-            } catch (const std::exception& error) {
-                shared_.on_problem("session: " + std::string(error.what()));
-            }
+    try {
+        auto session = std::make_unique<Session>(std::move(socket), std::move(info), std::move(options),
+                                                 Session::Surroundings{shared_.hooks, shared_.messages, scratch_});
+        Session& running = *session;
+        sessions_.emplace(number, std::move(session));
+        if (draining_) {
+            running.drain();
         }
+        auto task = running.run(std::nullopt);
+        asio::co_spawn(context_, std::move(task), [this, number, key](const std::exception_ptr& problem) {
+            report(problem);
+            forget(number, key);
+        });
+    } catch (...) {  // no memory: this client goes, and is counted no longer
         forget(number, key);
-    });
+        throw;
+    }
+}
+
+void IoThread::report(const std::exception_ptr& problem) {
+    if (!problem || !shared_.on_problem) {
+        return;
+    }
+    try {
+        std::rethrow_exception(problem);
+    } catch (const std::exception& error) {
+        shared_.on_problem("session: " + std::string(error.what()));
+    } catch (...) {
+        shared_.on_problem("session: an exception without a name");
+    }
 }
 
 void IoThread::forget(std::uint64_t number, const std::string& key) {

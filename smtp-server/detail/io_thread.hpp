@@ -7,6 +7,7 @@
 #include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -48,6 +49,7 @@ public:
 private:
     void drain_here(std::chrono::milliseconds grace);
     void sweep();
+    void report(const std::exception_ptr& problem);
     void forget(std::uint64_t number, const std::string& key);
     void end_if_done();
 

@@ -26,7 +26,8 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr int backlog = 1024;
-constexpr std::chrono::milliseconds no_descriptors_pause{200};
+constexpr std::chrono::milliseconds accept_pause{200};
+constexpr std::chrono::seconds problem_pause{10};
 constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
 
 std::string last_error(const std::string& name, const char* what) {
@@ -87,6 +88,30 @@ std::string ip_of(const sockaddr_storage& storage) {
     return text.data();
 }
 
+int tcp_socket(int family) {
+    const int descriptor = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (family == AF_INET6) {
+        ::setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    }
+    return descriptor;
+}
+
+/// SO_REUSEPORT would let a second process of the same user take half of our clients without a word. So the first
+/// socket of an address is tried without it.
+std::optional<std::string> somebody_listens(const std::string& name, const SocketAddress& address) {
+    const int probe = tcp_socket(address.storage.ss_family);
+    std::optional<std::string> error;
+    if (probe >= 0 && ::bind(probe, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
+        error = last_error(name, "cannot listen");
+    }
+    if (probe >= 0) {
+        ::close(probe);
+    }
+    return error;
+}
+
 /// Somebody answers on the Unix socket: it must not be taken away from him.
 bool is_alive(const sockaddr_un& address) {
     const int probe = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -118,17 +143,18 @@ std::optional<std::string> Listener::open_tcp() {
         return options.name + ": not an IP address to listen on";
     }
     const int family = address->storage.ss_family;
-    const int descriptor = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (state_.port == 0 && port != 0) {
+        if (auto error = somebody_listens(options.name, *address)) {
+            return error;
+        }
+    }
+    const int descriptor = tcp_socket(family);
     if (descriptor < 0) {
         return last_error(options.name, "cannot make a socket");
     }
     const int on = 1;
-    ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
     ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // accepted sockets take it over
-    if (family == AF_INET6) {
-        ::setsockopt(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
     if (::bind(descriptor, reinterpret_cast<const sockaddr*>(&address->storage), address->length) != 0) {
         std::string error = last_error(options.name, "cannot listen");
         ::close(descriptor);
@@ -208,22 +234,35 @@ asio::awaitable<void> Listener::accept() {
         asio::generic::stream_protocol::endpoint peer;
         const auto [error] = co_await acceptor_.async_accept(socket, peer, awaited);
         if (!error) {
-            welcome(std::move(socket), peer);
+            try {
+                welcome(std::move(socket), peer);
+            } catch (const std::exception& problem) {
+                tell(std::string("a client was turned away: ") + problem.what());
+            }
             continue;
         }
         if (!acceptor_.is_open()) {
             break;
         }
-        const int code = error.value();
-        if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
-            // The client stays in the kernel's queue; asking again at once would only heat the machine.
-            if (on_problem_) {
-                on_problem_(state_.options.name + ": cannot accept: " + error.message() +
-                            "; raise the limit of open files");
-            }
-            pause_.expires_after(no_descriptors_pause);
-            [[maybe_unused]] const auto paused = co_await pause_.async_wait(awaited);
+        if (error == asio::error::connection_aborted) {
+            continue;  // that client has gone again
         }
+        // No descriptors, no memory, a network that is down: the client stays in the kernel's queue; asking again at
+        // once would only heat the machine.
+        const int code = error.value();
+        const bool descriptors = code == EMFILE || code == ENFILE;
+        tell("cannot accept: " + error.message() + (descriptors ? "; raise the limit of open files" : ""));
+        pause_.expires_after(accept_pause);
+        [[maybe_unused]] const auto paused = co_await pause_.async_wait(awaited);
+    }
+}
+
+// Clients can bring the same problem about a thousand times a second; the operator hears of it once in a while.
+void Listener::tell(const std::string& problem) {
+    const auto now = std::chrono::steady_clock::now();
+    if (on_problem_ && now >= quiet_until_) {
+        quiet_until_ = now + problem_pause;
+        on_problem_(state_.options.name + ": " + problem);
     }
 }
 

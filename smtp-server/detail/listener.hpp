@@ -9,6 +9,7 @@
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <string>
@@ -45,6 +46,7 @@ private:
     [[nodiscard]] std::optional<std::string> open_unix();
     [[nodiscard]] std::optional<std::string> take_over(int descriptor, int family);
     boost::asio::awaitable<void> accept();
+    void tell(const std::string& problem);
     void welcome(Session::Socket socket, const boost::asio::generic::stream_protocol::endpoint& peer);
 
     IoThread& thread_;
@@ -52,6 +54,7 @@ private:
     const std::function<void(const std::string&)>& on_problem_;
     Acceptor acceptor_;
     boost::asio::steady_timer pause_;
+    std::chrono::steady_clock::time_point quiet_until_{};
     bool unlink_ = false;
 };
 

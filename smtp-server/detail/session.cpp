@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <exception>
 #include <utility>
 
 namespace postern::smtp_server::detail {
@@ -17,6 +18,8 @@ namespace {
 constexpr std::size_t block_octets = 4096;
 constexpr std::size_t content_block_octets = 64 * 1024;
 constexpr std::size_t out_octets_max = 64 * 1024;  // a client that pipelines and does not read is waited for
+constexpr char tls_handshake = 0x16;  // the first octet of a ClientHello (RFC 8446 section 5.1), and of no command
+constexpr int lingering_blocks_max = 16;
 constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
 
 }  // namespace
@@ -42,12 +45,23 @@ asio::awaitable<void> Session::run(Refusal refusal) {
         say(dialogue_.greeting());
     }
     set_command_deadline();
-    co_await talk();
+    std::exception_ptr problem;
+    try {
+        co_await talk();
+    } catch (...) {
+        problem = std::current_exception();
+    }
+    chunks_.reset();
+    if (problem) {
+        say_and_close(Reply(421, EnhancedStatus(4, 3, 0), "Internal error; try again later"));
+        end("internal error");
+    }
     co_await send();
-    boost::system::error_code ignored;
-    socket_.shutdown(asio::socket_base::shutdown_both, ignored);
-    socket_.close(ignored);
+    close_gently();
     around_.hooks.disconnected(info_, reason_, messages_);
+    if (problem) {
+        std::rethrow_exception(problem);
+    }
 }
 
 asio::awaitable<void> Session::talk() {
@@ -59,7 +73,7 @@ asio::awaitable<void> Session::talk() {
         if (over_) {
             break;
         }
-        if (draining_) {
+        if (draining_ && !chunks_) {
             say_and_close(Reply(421, EnhancedStatus(4, 3, 2), "Shutting down; try again later"));
             end("shutdown");
             break;
@@ -73,6 +87,11 @@ asio::awaitable<void> Session::talk() {
 }
 
 asio::awaitable<void> Session::take_line() {
+    if (std::exchange(at_first_octet_, false) && input().front() == tls_handshake) {
+        say_and_close(Reply(521, EnhancedStatus(5, 5, 1), "This is not a port for TLS"));
+        end("protocol error");
+        co_return;
+    }
     const LineReader::Fed fed = lines_.feed(input());
     consume(fed.consumed);
     if (fed.status == LineStatus::need_more) {
@@ -106,9 +125,8 @@ asio::awaitable<void> Session::take_command(const Command& command) {
     if (const auto* answer = std::get_if<Say>(&step)) {
         info_.helo = dialogue_.helo();
         info_.extended = dialogue_.extended();
-        if (!std::holds_alternative<Noop>(command) && chunks_ && !std::holds_alternative<Bdat>(command) &&
-            answer->reply.is_success()) {
-            chunks_.reset();  // RSET, EHLO and the like end a message that came in part
+        if (!dialogue_.in_chunks()) {
+            chunks_.reset();  // RSET, EHLO and the like end a message that came in part; VRFY and NOOP do not
         }
         if (answer->close) {
             say_and_close(answer->reply);
@@ -188,17 +206,24 @@ std::size_t Session::read_more(std::string& into) {
 
 asio::awaitable<void> Session::send() {
     if (out_.empty() || gone_) {
-        out_.clear();
+        forget_out();
         co_return;
     }
     doing_ = Doing::writing;
     const auto buffer = asio::buffer(out_);
     const auto [error, count] = co_await asio::async_write(socket_, buffer, awaited);
     doing_ = Doing::asking;
-    out_.clear();
+    forget_out();
     if (error) {
         gone_ = true;
         end(expired_ ? "timeout" : "closed by client");
+    }
+}
+
+void Session::forget_out() {
+    out_.clear();
+    if (out_.capacity() > block_octets) {
+        out_.shrink_to_fit();  // an idle session holds little, whatever it said before
     }
 }
 
@@ -206,6 +231,18 @@ void Session::unread(std::string_view rest) {
     block_.assign(rest.begin(), rest.end());
     begin_ = 0;
     end_ = rest.size();
+}
+
+// Input that nobody read would make the kernel answer with a reset, which may cost the client our last reply.
+void Session::close_gently() {
+    boost::system::error_code error;
+    socket_.shutdown(asio::socket_base::shutdown_send, error);
+    for (int blocks = 0; !error && blocks < lingering_blocks_max; ++blocks) {
+        if (read_more(around_.scratch) == 0) {
+            break;
+        }
+    }
+    socket_.close(error);
 }
 
 void Session::say(const Reply& reply) { reply.append_wire(out_); }
@@ -225,11 +262,19 @@ void Session::count_error(const Reply& reply) {
     }
 }
 
-void Session::set_command_deadline() { deadline_ = SteadyClock::now() + options_->limits.command_timeout; }
+void Session::set_command_deadline() {
+    deadline_ = SteadyClock::now() + options_->limits.command_timeout;
+    if (chunks_) {
+        deadline_ = std::min(deadline_, chunks_->deadline);  // many small chunks are one message
+    }
+}
 
-void Session::extend_content_deadline(std::size_t octets) {
-    // Who sends at 8 KiB a second or more is never too slow, however large the message.
-    deadline_ += std::chrono::microseconds(static_cast<std::int64_t>(octets) * 125);
+void Session::extend_content_deadline(std::size_t octets, std::uint64_t octets_so_far) {
+    // Who sends at 8 KiB a second or more is never too slow, however large the message. What is larger than any message
+    // may be is only drained, and that comes to an end.
+    if (octets_so_far <= options_->limits.message_size) {
+        deadline_ += std::chrono::microseconds(static_cast<std::int64_t>(octets) * 125);
+    }
 }
 
 void Session::end(std::string_view reason) {
@@ -256,7 +301,7 @@ void Session::expire_if_overdue(SteadyClock::time_point now) {
 
 void Session::drain() {
     draining_ = true;
-    if (doing_ == Doing::awaiting_command) {
+    if (doing_ == Doing::awaiting_command && !chunks_) {
         boost::system::error_code ignored;
         socket_.cancel(ignored);
     }

@@ -80,12 +80,14 @@ private:
     [[nodiscard]] std::string_view input() const { return {block_.data() + begin_, end_ - begin_}; }
     void consume(std::size_t octets) { begin_ += octets; }
     void unread(std::string_view rest);
+    void forget_out();
+    void close_gently();
 
     void say(const mail::Reply& reply);
     void say_and_close(const mail::Reply& reply);
     void count_error(const mail::Reply& reply);
     void set_command_deadline();
-    void extend_content_deadline(std::size_t octets);
+    void extend_content_deadline(std::size_t octets, std::uint64_t octets_so_far);
     void end(std::string_view reason);
 
     Socket socket_;
@@ -103,6 +105,7 @@ private:
     bool gone_ = false;  // the connection is dead: nothing more is written either
     bool expired_ = false;
     bool draining_ = false;
+    bool at_first_octet_ = true;
     Doing doing_ = Doing::asking;
     SteadyClock::time_point deadline_ = SteadyClock::time_point::max();
     std::uint32_t errors_ = 0;
@@ -116,6 +119,8 @@ struct Session::Chunks {
     std::unique_ptr<MessageSink> sink;
     std::string held;
     Refusal refusal;
+    std::uint64_t octets = 0;
+    SteadyClock::time_point deadline;  // of the whole message, however many chunks it has
 };
 
 }  // namespace postern::smtp_server::detail

@@ -51,7 +51,7 @@ asio::awaitable<void> Session::take_data() {
         }
         const auto fed = reader.feed(input(), held);
         const bool block_was_full = end_ == block_.size();
-        extend_content_deadline(fed.consumed);
+        extend_content_deadline(fed.consumed, reader.facts().size);
         consume(fed.consumed);
         bool ended = fed.ended;
         // A full block says that more is waiting: it is taken in large bites.
@@ -62,7 +62,7 @@ asio::awaitable<void> Session::take_data() {
             }
             const std::string_view bite(around_.scratch.data(), count);
             const auto more = reader.feed(bite, held);
-            extend_content_deadline(more.consumed);
+            extend_content_deadline(more.consumed, reader.facts().size);
             ended = more.ended;
             if (ended) {
                 unread(bite.substr(more.consumed));
@@ -106,7 +106,9 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
         count_error(*refusal);
         co_return;
     }
-    const std::vector<Reply> answers = co_await sink->finish(std::move(last_part), facts.has_8bit);
+    std::vector<Reply> answers = co_await sink->finish(std::move(last_part), facts.has_8bit);
+    // The client counts: never one reply too many or too few, whatever the hook gave.
+    answers.resize(replies, Reply(451, EnhancedStatus(4, 3, 0), "No answer for this recipient; try again later"));
     bool taken = false;
     for (const Reply& answer : answers) {
         say(answer);
@@ -128,13 +130,15 @@ asio::awaitable<void> Session::take_chunk(Bdat command) {
         if (!chunks_->sink) {
             chunks_->refusal = begun.refusal.value_or(Reply(451, EnhancedStatus(4, 3, 0), "Cannot take it just now"));
         }
+        chunks_->deadline = SteadyClock::now() + options_->limits.data_timeout;
         dialogue_.chunks_begin();
     }
-    deadline_ = SteadyClock::now() + options_->limits.data_timeout;
+    deadline_ = chunks_->deadline;
     co_await receive_chunk(command.size);
     if (over_) {
         co_return;
     }
+    chunks_->deadline = deadline_;
     if (!chunks_->refusal) {
         chunks_->refusal = content_refusal(chunks_->reader.facts(), options_->limits, options_->bare_newline);
     }
@@ -174,7 +178,8 @@ asio::awaitable<void> Session::receive_chunk(std::uint64_t size) {
         }
         size -= part.size();
         consume(part.size());
-        extend_content_deadline(part.size());
+        chunks_->octets += part.size();
+        extend_content_deadline(part.size(), chunks_->octets);
         if (chunks_->held.size() >= options_->limits.chunk) {
             if (!chunks_->refusal) {
                 chunks_->refusal = content_refusal(chunks_->reader.facts(), options_->limits, options_->bare_newline);
@@ -188,6 +193,7 @@ asio::awaitable<void> Session::receive_chunk(std::uint64_t size) {
 
 asio::awaitable<void> Session::discard_chunk(std::uint64_t size, Reply reply) {
     deadline_ = SteadyClock::now() + options_->limits.data_timeout;
+    std::uint64_t discarded = 0;
     while (size > 0 && !over_) {
         if (begin_ == end_) {
             co_await send();
@@ -199,7 +205,8 @@ asio::awaitable<void> Session::discard_chunk(std::uint64_t size, Reply reply) {
         const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(size, end_ - begin_));
         size -= part;
         consume(part);
-        extend_content_deadline(part);
+        discarded += part;
+        extend_content_deadline(part, discarded);
     }
     say(reply);
     count_error(reply);
