@@ -222,9 +222,9 @@ public:
           minimum_free_disk_(options.minimum_free_disk),
           maximum_messages_(options.maximum_messages),
           lock_(std::move(opened.lock)),
-          history_(history_path(options.path), options.history, clock),
+          history_(history_path(options.path), options.history, clock, options.by_hand),
           budget_(std::make_shared<Budget>(options.hand_over_budget)),
-          writer_({options.path, nullptr}, std::move(opened.connection), listener),
+          writer_({options.path, nullptr, options.by_hand}, std::move(opened.connection), clock, listener),
           ids_(clock, 0, MessageId(writer_.last_id.load())) {}
 
     [[nodiscard]] StoreStatus admit(std::uint64_t size_hint) override;
@@ -269,6 +269,9 @@ public:
         maximum_messages_ = maximum_messages;
         free_seen_at_ = 0;
     }
+
+    void work(bool flush) override { writer_.work(flush); }
+    void work_on_history() override { history_.write_waiting(); }
 
     void push(std::unique_ptr<Command> command) { writer_.push(std::move(command)); }
     [[nodiscard]] HistoryLog& history() { return history_; }

@@ -22,6 +22,8 @@ struct SqliteStoreOptions {
     /// The content of a fresh message is handed on in memory up to this size, and while the sum stays below the budget.
     std::uint64_t hand_over_size = 1ULL << 20;
     std::uint64_t hand_over_budget = 16ULL << 20;
+    /// No threads of its own: everything is done in work() and work_on_history(), so that a simulation owns the order.
+    bool by_hand = false;
 };
 
 /// Why a store could not be opened.
@@ -59,6 +61,12 @@ public:
     [[nodiscard]] virtual StoreCounters counters() const = 0;
     /// New limits after a reload (path and history stay as they were opened).
     virtual void set_limits(std::uint64_t minimum_free_disk, std::uint64_t maximum_messages) = 0;
+
+    /// By hand: executes what was called before, and with `flush` ends its transaction and runs the completions. On the
+    /// calling thread. Reopens a store that has closed itself, when it is time to. A store by hand that is destroyed
+    /// leaves what was not flushed, as a crash would.
+    virtual void work(bool flush) = 0;
+    virtual void work_on_history() = 0;
 };
 
 /// Opens a Reader on the queue file. Works while a gateway runs and while none does.

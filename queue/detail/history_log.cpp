@@ -27,9 +27,9 @@ struct HistoryLog::Writing {
                 "DELETE FROM history WHERE message IN (SELECT message FROM history WHERE message < ?1 LIMIT 20000)") {}
 };
 
-HistoryLog::HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock)
+HistoryLog::HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock, bool by_hand)
     : file_(std::move(file)), keep_(keep), clock_(clock) {
-    if (keep_ > Duration::zero()) {
+    if (keep_ > Duration::zero() && !by_hand) {
         thread_ = std::thread([this] { run(); });
     }
 }
@@ -78,6 +78,9 @@ void HistoryLog::drain() {
     if (keep_ <= Duration::zero()) {
         return;
     }
+    if (!thread_.joinable()) {
+        return write_waiting();
+    }
     std::unique_lock lock(mutex_);
     hurry_ = true;
     work_.notify_one();
@@ -96,18 +99,33 @@ void HistoryLog::run() {
         std::vector<HistoryEvent> events = std::exchange(waiting_, {});
         busy_ = true;
         lock.unlock();
-        try {
-            if (open()) {
-                write(events);
-                prune();
-            }
-        } catch (const SqliteError&) {
-            writing_.reset();
-            connection_.reset();  // rolls back; the next events try again from the start
-        }
+        write_or_drop(events);
         lock.lock();
         busy_ = false;
         idle_.notify_all();
+    }
+}
+
+void HistoryLog::write_or_drop(const std::vector<HistoryEvent>& events) {
+    try {
+        if (open()) {
+            write(events);
+            prune();
+        }
+    } catch (const SqliteError&) {
+        writing_.reset();
+        connection_.reset();  // rolls back; the next events try again from the start
+    }
+}
+
+void HistoryLog::write_waiting() {
+    std::vector<HistoryEvent> events;
+    {
+        const std::lock_guard lock(mutex_);
+        events.swap(waiting_);
+    }
+    if (!events.empty()) {
+        write_or_drop(events);
     }
 }
 

@@ -1,7 +1,7 @@
 // Writes the history file: its own connection, its own thread, relaxed flushing, so that nothing durable ever waits for
 // it. When it cannot write, events are dropped: the queue does not depend on its history.
 //
-// Threads: add() any; the rest is its own.
+// Threads: add() any; the rest is its own. Driven by hand it has none, and write_waiting() is its work.
 #pragma once
 
 #include <condition_variable>
@@ -19,8 +19,8 @@ namespace postern::queue::detail {
 class HistoryLog {
 public:
     /// `keep`: how long; 0: nothing is kept, and the file is not opened. `clock` outlives it.
-    HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock);
-    /// Writes what is still waiting.
+    HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock, bool by_hand = false);
+    /// Writes what is still waiting; by hand, leaves it.
     ~HistoryLog();
     HistoryLog(const HistoryLog&) = delete;
     HistoryLog& operator=(const HistoryLog&) = delete;
@@ -29,11 +29,14 @@ public:
     void add(HistoryEvent event);
     /// Returns once all that was added before is in the file (or dropped).
     void drain();
+    /// By hand: writes what was added before.
+    void write_waiting();
 
 private:
     struct Writing;
 
     void run();
+    void write_or_drop(const std::vector<HistoryEvent>& events);
     void write(const std::vector<HistoryEvent>& events);
     void prune();
     [[nodiscard]] bool open();

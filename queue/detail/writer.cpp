@@ -24,8 +24,10 @@ int remember_log_pages(void* pages, sqlite3*, const char*, int count) {
 
 }  // namespace
 
-Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, StoreListener& listener)
+Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, const Clock& clock,
+               StoreListener& listener)
     : options_(std::move(options)),
+      clock_(clock),
       listener_(listener),
       connection_(std::move(connection)),
       tables_(std::make_unique<Tables>(*connection_)),
@@ -33,10 +35,15 @@ Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, St
     sqlite3_wal_hook(connection_->handle(), remember_log_pages, &log_pages_);
     messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, tables_->meta("messages")));
     last_id = tables_->meta("last_id");
-    thread_ = std::thread([this] { run(); });
+    if (!options_.by_hand) {
+        thread_ = std::thread([this] { run(); });
+    }
 }
 
 Writer::~Writer() {
+    if (!thread_.joinable()) {
+        return;
+    }
     {
         const std::lock_guard lock(mutex_);
         stop_ = true;
@@ -83,17 +90,29 @@ StoreCounters Writer::counters() const {
 void Writer::run() {
     for (;;) {
         const Next next = gather();
-        if (!healthy()) {
-            try_to_reopen();
-        }
-        execute_new();
-        if (next != Next::execute || batch_.size() >= batch_commands_max) {
-            flush();
-        }
+        step(next);
         if (next == Next::end) {
             return;
         }
     }
+}
+
+void Writer::step(Next next) {
+    if (!healthy()) {
+        try_to_reopen();
+    }
+    execute_new();
+    if (next != Next::execute || batch_.size() >= batch_commands_max) {
+        flush();
+    }
+}
+
+void Writer::work(bool to_the_end) {
+    {
+        const std::lock_guard lock(mutex_);
+        take();
+    }
+    step(to_the_end ? Next::flush : Next::execute);
 }
 
 Writer::Next Writer::gather() {
@@ -128,7 +147,7 @@ bool Writer::wait_for_company(std::unique_lock<std::mutex>& lock) {
         if (waiting == 0 || hasty_ > 0) {
             return false;
         }
-        const auto now = SteadyClock::now();
+        const auto now = clock_.steady();
         if (!gather_until_) {
             gather_until_ = now + gather_max;
         }
@@ -313,17 +332,17 @@ void Writer::close(const std::string& error) {
     healthy_ = false;
     tables_.reset();
     connection_.reset();
-    reopen_at_ = SteadyClock::now() + reopen_interval;
+    reopen_at_ = clock_.steady() + reopen_interval;
     answer(StoreStatus::failed);
     listener_.health_changed(error);
     listener_.batch_done();
 }
 
 void Writer::try_to_reopen() {
-    if (SteadyClock::now() < reopen_at_) {
+    if (clock_.steady() < reopen_at_) {
         return;
     }
-    reopen_at_ = SteadyClock::now() + reopen_interval;
+    reopen_at_ = clock_.steady() + reopen_interval;
     try {
         auto opened = open_queue_file(options_.file, options_.vfs);
         if (!opened.has_value()) {

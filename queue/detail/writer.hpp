@@ -10,7 +10,8 @@
 // succeeds would mean nothing. It is opened again, its log checkpointed and its schema read, before anything is
 // answered `stored`.
 //
-// Threads: push() any; commands run and end on the writer's thread.
+// Threads: push() any; commands run and end on the writer's thread. Driven by hand it has none: work() does one of the
+// thread's steps, on the thread that calls it.
 #pragma once
 
 #include <atomic>
@@ -58,18 +59,23 @@ public:
 struct WriterOptions {
     std::filesystem::path file;
     const char* vfs = nullptr;
+    bool by_hand = false;  ///< no thread: see work()
 };
 
 class Writer {
 public:
     /// `connection` is open and migrated. The references outlive the writer.
-    Writer(WriterOptions options, std::unique_ptr<Connection> connection, StoreListener& listener);
-    /// Does what was pushed before, and ends.
+    Writer(WriterOptions options, std::unique_ptr<Connection> connection, const Clock& clock, StoreListener& listener);
+    /// Does what was pushed before, and ends. By hand, it leaves it: its commands go unanswered, as in a crash.
     ~Writer();
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 
     void push(std::unique_ptr<Command> command);
+
+    /// By hand: one round of the thread's over what was pushed before, without its waits. `to_the_end`: with the flush
+    /// of the transaction.
+    void work(bool to_the_end);
 
     [[nodiscard]] bool healthy() const noexcept { return healthy_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t messages() const noexcept { return messages_.load(std::memory_order_relaxed); }
@@ -79,10 +85,10 @@ public:
 
 private:
     using Commands = std::vector<std::unique_ptr<Command>>;
-    using SteadyClock = std::chrono::steady_clock;
 
     void run();
     enum class Next : std::uint8_t { execute, flush, end };
+    void step(Next next);
     /// Waits, then moves what came into `batch_`.
     [[nodiscard]] Next gather();
     /// True: whoever is there waits no longer for others. False: something came that must be executed first.
@@ -103,6 +109,7 @@ private:
     void checkpoint_if_due();
 
     const WriterOptions options_;
+    const Clock& clock_;
     StoreListener& listener_;
     std::unique_ptr<Connection> connection_;  // of the thread, as all up to the mutex
     std::unique_ptr<Tables> tables_;
@@ -113,8 +120,8 @@ private:
     std::size_t last_commits_ = 0;  // in the last flush
     int log_pages_ = 0;             // in the write-ahead log, as of the last commit
     int checkpoint_at_ = 0;
-    SteadyClock::time_point reopen_at_{};
-    std::optional<SteadyClock::time_point> gather_until_;
+    SteadyInstant reopen_at_{};
+    std::optional<SteadyInstant> gather_until_;
 
     std::mutex mutex_;
     std::condition_variable work_;
