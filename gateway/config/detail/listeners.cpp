@@ -55,6 +55,13 @@ void read_listener(const Node& node, Draft& draft, Problems& problems) {
         problems.error(at, fmt::format("`address`: {}: {}", quote(*text), address.error()));
         return;
     }
+    if (address->unix_path.empty() && !canonical_ip(address->host)) {
+        // A name may stand for several addresses, or for none while the network comes up.
+        problems.error(at, fmt::format("`address`: {}: a listener needs an IP address of this machine, or 0.0.0.0 or "
+                                       "[::] for all",
+                                       quote(*text)));
+        return;
+    }
     listener.address = *address;
     draft.config.listeners.push_back(std::move(listener));
     draft.listeners_at.push_back(at);
