@@ -275,6 +275,7 @@ public:
 
     void push(std::unique_ptr<Command> command) { writer_.push(std::move(command)); }
     [[nodiscard]] HistoryLog& history() { return history_; }
+    void message_ended() { writer_.expected.fetch_sub(1, std::memory_order_relaxed); }
     /// The content for the scheduler, when it is small enough and there is room.
     [[nodiscard]] std::shared_ptr<const std::string> for_hand_over(
         const std::shared_ptr<const std::string>& content) const;
@@ -302,7 +303,11 @@ class Message final : public IncomingMessage {
 public:
     Message(SqliteStoreImpl& store, MessageId id) : store_(store), id_(id) {}
     ~Message() override {
-        if (parts_ > 0 && !ended_) {
+        if (ended_) {
+            return;
+        }
+        store_.message_ended();
+        if (parts_ > 0) {
             store_.push(std::make_unique<AbortCommand>(id_));
         }
     }
@@ -318,6 +323,7 @@ public:
     void commit(Envelope envelope, std::vector<Recipient> recipients, std::string last_part,
                 StoreCompletion done) override {
         ended_ = true;
+        store_.message_ended();
         checksum_.add_content(last_part);
         envelope.id = id_;
         envelope.size = size_ + last_part.size();
@@ -381,6 +387,7 @@ std::unique_ptr<IncomingMessage> SqliteStoreImpl::begin() {
     const MessageId id = ids_.next();
     std::int64_t last = writer_.last_id.load(std::memory_order_relaxed);
     while (last < id.value() && !writer_.last_id.compare_exchange_weak(last, id.value(), std::memory_order_relaxed)) {}
+    writer_.expected.fetch_add(1, std::memory_order_relaxed);
     return std::make_unique<Message>(*this, id);
 }
 

@@ -10,8 +10,12 @@ namespace postern::queue::detail {
 
 namespace {
 
-constexpr std::chrono::microseconds pause_max{1000};
-constexpr std::chrono::microseconds gather_max{4000};
+// One flush for as many as are on their way: whoever is here waits for those whose content is coming in, but not longer
+// than gather_max, and not for a client that has fallen silent. With nobody on the way, a moment for the next to come.
+constexpr std::chrono::microseconds pause_alone{250};
+constexpr std::chrono::microseconds pause_expecting{2000};
+constexpr std::chrono::microseconds gather_max{6000};
+constexpr std::chrono::microseconds gather_results_max{1000};  // connections wait, each with its next message
 constexpr std::chrono::seconds reopen_interval{1};
 constexpr std::chrono::milliseconds open_transaction_max{200};  // of a message that only trickles in
 constexpr std::size_t batch_commands_max = 2048;
@@ -148,16 +152,19 @@ bool Writer::wait_for_company(std::unique_lock<std::mutex>& lock) {
             return false;
         }
         const auto now = clock_.steady();
-        if (!gather_until_) {
-            gather_until_ = now + gather_max;
+        if (!gather_since_) {
+            gather_since_ = now;
         }
+        const bool expecting = expected.load(std::memory_order_relaxed) > 0;
+        const bool only_results = commits_ == 0;
+        const auto until = *gather_since_ + (only_results && !expecting ? gather_results_max : gather_max);
         const bool lone = commits_ == 1 && last_commits_ <= 1;
-        if (stop_ || lone || waiting >= batch_commands_max || now >= *gather_until_) {
+        if (stop_ || lone || waiting >= batch_commands_max || now >= until) {
             return true;
         }
-        const bool only_results = commits_ == 0;
         commit_wakes_ = only_results && last_commits_ <= 1;
-        work_.wait_until(lock, only_results ? *gather_until_ : std::min(*gather_until_, now + pause_max));
+        const auto pause = expecting ? pause_expecting : pause_alone;
+        work_.wait_until(lock, only_results ? until : std::min(until, now + pause));
         commit_wakes_ = false;
         if (!only_results && commits_ + relaxed_ == waiting && hasty_ == 0) {
             return true;
@@ -234,7 +241,7 @@ void Writer::answer(StoreStatus status) {
     Commands batch = std::exchange(batch_, {});
     BatchEffects effects = std::exchange(effects_, {});
     done_ = 0;
-    gather_until_.reset();
+    gather_since_.reset();
     std::size_t commits = 0;
     std::size_t relaxed = 0;
     for (const auto& command : batch) {

@@ -82,6 +82,8 @@ public:
     [[nodiscard]] StoreCounters counters() const;
     /// The id that last_id must not fall below; set by the store as ids are given out.
     std::atomic<std::int64_t> last_id{0};
+    /// Messages that were begun and neither committed nor given up: company that is on its way. Kept by the store.
+    std::atomic<std::int64_t> expected{0};
 
 private:
     using Commands = std::vector<std::unique_ptr<Command>>;
@@ -121,7 +123,7 @@ private:
     int log_pages_ = 0;             // in the write-ahead log, as of the last commit
     int checkpoint_at_ = 0;
     SteadyInstant reopen_at_{};
-    std::optional<SteadyInstant> gather_until_;
+    std::optional<SteadyInstant> gather_since_;
 
     std::mutex mutex_;
     std::condition_variable work_;

@@ -122,6 +122,9 @@ void IoThread::sweep() {
     for (const auto& [number, session] : sessions_) {
         session->expire_if_overdue(now);
     }
+    if (draining_ && sessions_.empty()) {
+        return;  // the end has come while this waited its turn: a new wait would keep the thread for ever
+    }
     sweep_timer_.expires_after(sweep_interval_);
     sweep_timer_.async_wait([this](const boost::system::error_code& error) {
         if (!error) {

@@ -75,7 +75,7 @@ class Postern(Gateway):
         self.binary = binary
         self.queue = os.path.join(self.folder, "queue.db")
         self.config = os.path.join(self.folder, "postern.yaml")
-        # Defaults, but for the limit of connections per client: the load comes from one address.
+        # Defaults, but for the connections: the load comes from one address, and the store takes as many as Postfix may open.
         with open(self.config, "w") as config:
             config.write("""\
 hostname: mx.bench.example
@@ -87,7 +87,7 @@ domains:
   %s: { backend: stores }
   %s: { backend: latency }
 backends:
-  stores: { endpoints: ["127.0.0.1:%d"] }
+  stores: { endpoints: ["127.0.0.1:%d"], connections: 100 }
   latency: { endpoints: ["127.0.0.1:%d"] }
 """ % (self.port, self.queue, DOMAIN, LATENCY_DOMAIN, store_port, latency_port))
 
