@@ -38,10 +38,11 @@ fuzz() {
   local target
   for target in "$build-fuzz"/tests/fuzz/fuzz_*; do
     [[ -x $target && ! -d $target ]] || continue
-    local name=${target##*/} corpus
+    local name=${target##*/} corpus words=()
+    [[ -f $root/tests/fuzz/dictionaries/$name.dict ]] && words=("-dict=$root/tests/fuzz/dictionaries/$name.dict")
     corpus=$(mktemp -d)
     cp -r "$root/tests/fuzz/corpus/$name/." "$corpus/" 2>/dev/null || true
-    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "$corpus" > "$build-fuzz/$name.log" 2>&1; then
+    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "${words[@]}" "$corpus" > "$build-fuzz/$name.log" 2>&1; then
       tail -n 40 "$build-fuzz/$name.log" >&2
       return 1
     fi
