@@ -24,7 +24,7 @@ run() {
 configure() {
   local folder=$1
   shift
-  cmake -G Ninja -S "$root" -B "$folder" "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
+  cmake -G Ninja -S "$root" -B "$folder" -DPOSTERN_TESTS=ON "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
 }
 build_in() { ninja -C "$1" --quiet "${@:2}"; }
 ctest_in() { ctest --test-dir "$1" --output-on-failure --no-tests=error -j 2 "${@:2}" | tail -n 40; }
