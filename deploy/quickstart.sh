@@ -105,12 +105,16 @@ if [[ $once ]]; then
 fi
 say "The gateway runs. Try, in another terminal:"
 cat <<TEXT
-  alias postern='$postern'; export POSTERN_CONFIG=$work/postern.yaml
+  alias postern='$postern'; export POSTERN_CONFIG='$work/postern.yaml'
   postern status
   postern queue list
+  postern queue show $id
   postern history
-  echo 1000000 > $work/mail/example.com/fred/quota && postern queue retry --all --yes
-  swaks --server 127.0.0.1:2525 --to alice@example.com --from you@example.org
-Its log follows; end it with Ctrl-C.
+  # Make room for fred, and a mailbox for nobody; then try them now:
+  echo 1000000 > '$work/mail/example.com/fred/quota'; postern queue retry --recipient fred@example.com
+  mkdir '$work/mail/example.com/nobody'; postern queue release --recipient nobody@example.com
+  # Send another:
+  python3 -c 'import smtplib; smtplib.SMTP("127.0.0.1", 2525).sendmail("you@example.org", ["alice@example.com"], "Subject: Hello\r\n\r\nHello.\r\n")'
+  ls '$work/mail/example.com/'*/new
 TEXT
 tail -n +1 -f "$work/gateway.log" --pid "${pids[1]}"

@@ -24,7 +24,7 @@ run() {
 configure() {
   local folder=$1
   shift
-  cmake -G Ninja -S "$root" -B "$folder" "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
+  cmake -G Ninja -S "$root" -B "$folder" -DPOSTERN_TESTS=ON "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
 }
 build_in() { ninja -C "$1" --quiet "${@:2}"; }
 ctest_in() { ctest --test-dir "$1" --output-on-failure --no-tests=error -j 2 "${@:2}" | tail -n 40; }
@@ -38,10 +38,11 @@ fuzz() {
   local target
   for target in "$build-fuzz"/tests/fuzz/fuzz_*; do
     [[ -x $target && ! -d $target ]] || continue
-    local name=${target##*/} corpus
+    local name=${target##*/} corpus words=()
+    [[ -f $root/tests/fuzz/dictionaries/$name.dict ]] && words=("-dict=$root/tests/fuzz/dictionaries/$name.dict")
     corpus=$(mktemp -d)
     cp -r "$root/tests/fuzz/corpus/$name/." "$corpus/" 2>/dev/null || true
-    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "$corpus" > "$build-fuzz/$name.log" 2>&1; then
+    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "${words[@]}" "$corpus" > "$build-fuzz/$name.log" 2>&1; then
       tail -n 40 "$build-fuzz/$name.log" >&2
       return 1
     fi

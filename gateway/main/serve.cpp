@@ -130,12 +130,14 @@ public:
     ~Parts() { end(); }
 
     [[nodiscard]] std::optional<StartFailure> start(Gateway& gateway);
+    [[nodiscard]] control::ReloadOutcome reload(const std::string& actor);
     void stop_gracefully();
     void end();
 
     const queue::Clock& clock;
     std::atomic<std::shared_ptr<const config::Config>> current;
     std::mutex reloading;
+    std::vector<config::Problem> warnings;  ///< of the configuration at the start
     log::Log log;
     FlowMeter flow;
     EventLog events;
@@ -230,15 +232,18 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     server_options.on_problem = [this](const std::string& text) { events.problem(text); };
     server = std::make_unique<smtp_server::Server>(*late, server_options);
     late_hooks_ = std::move(late);
-    if (auto error = server->open(listener_options(*config))) {
-        return StartFailure{*error, cli::exit_unreachable};
-    }
+    const auto listen_error = server->open(listener_options(*config));
     if (auto error =
             become_user(config->user, {config->queue.path.parent_path(), config->control.socket.parent_path()})) {
         return StartFailure{*error, cli::exit_config};
     }
-    if (auto failure = open_store()) {
-        return failure;
+    auto store_failure = open_store();
+    // Who starts the same gateway twice finds both taken; that the queue is in use, and by whom, says more.
+    if (listen_error && !(store_failure && store_failure->exit_status == cli::exit_busy)) {
+        return StartFailure{*listen_error, cli::exit_unreachable};
+    }
+    if (store_failure) {
+        return store_failure;
     }
     start_delivery();
     late_hooks_->connect(*hooks);
@@ -291,20 +296,23 @@ void Gateway::Parts::end() {
     wakeups.reset();
 }
 
-Gateway::Gateway(std::shared_ptr<const config::Config> config, const queue::Clock& clock)
-    : parts_(std::make_unique<Parts>(std::move(config), clock)) {}
+Gateway::Gateway(const config::Loaded& loaded, const queue::Clock& clock)
+    : parts_(std::make_unique<Parts>(loaded.config, clock)) {
+    parts_->warnings = loaded.warnings;
+}
 
 Gateway::~Gateway() = default;
 
 std::optional<StartFailure> Gateway::start() { return parts_->start(*this); }
 
 void Gateway::run(SignalWaiter& signals) {
+    for (const config::Problem& warning : parts_->warnings) {
+        parts_->log.warn("config_warning", {{"warning", warning.to_string()}});
+    }
     parts_->log.info("ready", {{"version", cli::version()}, {"pid", static_cast<std::int64_t>(::getpid())}});
     notify_ready();
     while (signals.wait() == Signal::reload) {
-        notify_reloading();
         (void)reload("signal");
-        notify_ready();
     }
     notify_stopping();
     parts_->log.info("stopping", {});
@@ -314,43 +322,45 @@ void Gateway::run(SignalWaiter& signals) {
 
 control::ReloadOutcome Gateway::reload(const std::string& actor) {
     const std::lock_guard lock(parts_->reloading);
+    notify_reloading();
+    control::ReloadOutcome outcome = parts_->reload(actor);
+    notify_ready();
+    return outcome;
+}
+
+control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
     control::ReloadOutcome outcome;
-    const auto now = parts_->current.load();
+    const auto now = current.load();
     const config::Loaded loaded = config::load(now->file);
     for (const config::Problem& warning : loaded.warnings) {
-        outcome.lines.push_back(warning.to_string());
+        outcome.lines.push_back("warning: " + warning.to_string());
+        log.warn("config_warning", {{"warning", warning.to_string()}});
     }
     if (!loaded.config) {
         for (const config::Problem& problem : loaded.problems) {
             outcome.lines.push_back(problem.to_string());
-            parts_->log.error("reload_failed", {{"actor", actor}, {"problem", problem.to_string()}});
+            log.error("reload_failed", {{"actor", actor}, {"problem", problem.to_string()}});
         }
         outcome.lines.emplace_back("the old configuration stays in force");
         return outcome;
     }
     for (const std::string& key : needs_restart(*now, *loaded.config)) {
         outcome.lines.push_back("`" + key + "` changes with the next start");
+        log.warn("needs_restart", {{"key", key}});
     }
-    auto routes = std::make_shared<const routing::Routes>(loaded.config);
-    parts_->log.set_level(level(loaded.config->log.level));
-    parts_->store->set_limits(loaded.config->queue.minimum_free_disk, loaded.config->queue.maximum_messages);
-    parts_->hooks->replace(policy(*loaded.config, routes));
-    parts_->engine->reconfigure(delivery_options(*loaded.config), route(routes));
-    for (std::size_t i = 0; i < now->listeners.size() && i < loaded.config->listeners.size(); ++i) {
-        if (now->listeners[i].address.to_string() == loaded.config->listeners[i].address.to_string() &&
-            now->listeners[i].protocol == loaded.config->listeners[i].protocol) {
-            parts_->server->replace(i, session_options(*loaded.config, loaded.config->listeners[i]));
-        }
+    const auto wanted = std::make_shared<const config::Config>(in_force(*now, *loaded.config));
+    const auto routes = std::make_shared<const routing::Routes>(wanted);
+    log.set_level(level(wanted->log.level));
+    store->set_limits(wanted->queue.minimum_free_disk, wanted->queue.maximum_messages);
+    hooks->replace(policy(*wanted, routes));
+    engine->reconfigure(delivery_options(*wanted), route(routes));
+    for (std::size_t i = 0; i < wanted->listeners.size(); ++i) {
+        server->replace(i, session_options(*wanted, wanted->listeners[i]));
     }
-    // The old listeners, queue and socket stay in use until a restart: so the snapshot keeps saying what is true.
-    auto merged = std::make_shared<config::Config>(*loaded.config);
-    merged->queue.path = now->queue.path;
-    merged->queue.history = now->queue.history;
-    merged->control = now->control;
-    parts_->current.store(std::move(merged));
+    current.store(wanted);
     outcome.ok = true;
     outcome.lines.emplace_back("reloaded " + now->file.string());
-    parts_->log.info("reloaded", {{"actor", actor}, {"file", now->file.string()}});
+    log.info("reloaded", {{"actor", actor}, {"file", now->file.string()}});
     return outcome;
 }
 

@@ -24,8 +24,8 @@ struct StartFailure {
 
 class Gateway {
 public:
-    /// `clock` outlives it.
-    Gateway(std::shared_ptr<const config::Config> config, const queue::Clock& clock);
+    /// `loaded` has a configuration; its warnings go to the log. `clock` outlives it.
+    Gateway(const config::Loaded& loaded, const queue::Clock& clock);
     ~Gateway();
     Gateway(const Gateway&) = delete;
     Gateway& operator=(const Gateway&) = delete;

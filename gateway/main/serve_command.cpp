@@ -9,12 +9,15 @@ namespace postern::gateway {
 
 void declare_serve(CLI::App& root, cli::Invocation& invocation) {
     cli::add_command(root, invocation, "serve", "run the gateway in the foreground", [&invocation] {
-        const auto config = invocation.load_config();
-        if (!config) {
+        const config::Loaded loaded = invocation.context.load_config(invocation.config_file);
+        if (!loaded.config) {
+            for (const config::Problem& problem : loaded.problems) {
+                invocation.context.terminal.err.write(problem.to_string() + '\n');
+            }
             return cli::exit_config;
         }
         SignalWaiter signals;  // before the first thread
-        Gateway gateway(config, invocation.context.clock);
+        Gateway gateway(loaded, invocation.context.clock);
         if (const auto failure = gateway.start()) {
             invocation.complain(failure->text);
             return failure->exit_status;

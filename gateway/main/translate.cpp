@@ -113,6 +113,27 @@ log::Format format(config::Log::Format format) {
     return format == config::Log::Format::json ? log::Format::json : log::Format::logfmt;
 }
 
+config::Config in_force(const config::Config& now, const config::Config& wanted) {
+    config::Config merged = wanted;
+    merged.user = now.user;
+    merged.queue.path = now.queue.path;
+    merged.queue.history = now.queue.history;
+    merged.control = now.control;
+    merged.log.format = now.log.format;
+    merged.listeners = now.listeners;
+    for (config::Listener& listener : merged.listeners) {
+        const auto same = std::find_if(wanted.listeners.begin(), wanted.listeners.end(),
+                                       [&listener](const config::Listener& candidate) {
+                                           return candidate.address.to_string() == listener.address.to_string() &&
+                                                  candidate.protocol == listener.protocol;
+                                       });
+        if (same != wanted.listeners.end()) {
+            listener = *same;
+        }
+    }
+    return merged;
+}
+
 std::vector<std::string> needs_restart(const config::Config& now, const config::Config& wanted) {
     std::vector<std::string> keys;
     const auto addresses = [](const config::Config& config) {
@@ -121,6 +142,7 @@ std::vector<std::string> needs_restart(const config::Config& now, const config::
             list.push_back(listener.address.to_string() +
                            (listener.protocol == config::Listener::Protocol::lmtp ? " lmtp" : " smtp"));
         }
+        std::sort(list.begin(), list.end());
         return list;
     };
     if (addresses(now) != addresses(wanted)) {

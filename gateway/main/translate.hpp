@@ -26,6 +26,10 @@ namespace postern::gateway {
 [[nodiscard]] log::Level level(config::Log::Level level);
 [[nodiscard]] log::Format format(config::Log::Format format);
 
+/// What a gateway that runs on `now` follows after a reload of `wanted`: all of it, but for what needs_restart() names.
+/// Its listeners are those of `now`, in their order; one that `wanted` has as well has its other keys from there.
+[[nodiscard]] config::Config in_force(const config::Config& now, const config::Config& wanted);
+
 /// What cannot change without a restart and differs between the two: for the operator who reloads.
 [[nodiscard]] std::vector<std::string> needs_restart(const config::Config& now, const config::Config& wanted);
 

@@ -126,6 +126,8 @@ class MemoryStore(threading.Thread):
             threading.Thread(target=self.serve, args=(client,), daemon=True).start()
 
     def close(self):
+        if self.listener.fileno() < 0:
+            return
         self.listener.shutdown(socket.SHUT_RDWR)
         self.listener.close()
         for client in self.open:
