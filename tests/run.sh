@@ -70,7 +70,7 @@ run "address and undefined-behaviour sanitizers: unit tests" ctest_in "$build-as
 run "address and undefined-behaviour sanitizers: integration" env POSTERN="$build-asan/gateway/main/postern" POSTERN_ROUNDS=3 \
   POSTERN_SANITIZED=1 "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
 
-concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests lmtp_client_tests control_tests postern)
+concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests postern_lmtp_client_test control_tests postern)
 run "thread sanitizer: build" configure "$build-tsan" -DPOSTERN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++-14
 mapfile -t known < <(ninja -C "$build-tsan" -t targets all | sed 's/:.*//')
 wanted=()
@@ -79,7 +79,7 @@ for target in "${concurrent[@]}"; do
 done
 build_in "$build-tsan" "${wanted[@]}"
 run "thread sanitizer: unit tests" env TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1" \
-  ctest --test-dir "$build-tsan" --output-on-failure -R '^(queue|threads|smtp_server|delivery|lmtp_client|control)_tests$'
+  ctest --test-dir "$build-tsan" --output-on-failure -R '^((queue|threads|smtp_server|delivery|control)_tests|postern_lmtp_client_test)$'
 run "thread sanitizer: integration" env POSTERN="$build-tsan/gateway/main/postern" POSTERN_ROUNDS=2 POSTERN_SANITIZED=1 \
   TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1 exitcode=66" \
   "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration" -k "load or smtp"
