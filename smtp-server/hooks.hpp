@@ -68,6 +68,9 @@ public:
     virtual boost::asio::awaitable<Begun> begin(const SessionInfo& session, const MailCommand& mail,
                                                 const std::vector<RcptCommand>& recipients) = 0;
 
+    /// A message was refused after its content (for the log): by the session, or by the sink for all recipients.
+    virtual void content_refused(const SessionInfo& /*session*/, const mail::Reply& /*reply*/) {}
+
     /// The session is over (for the log). `reason`: "quit", "closed by client", "timeout", "too many errors", ...
     virtual void disconnected(const SessionInfo& session, std::string_view reason, std::uint32_t messages) = 0;
 };

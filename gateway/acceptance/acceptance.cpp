@@ -109,6 +109,10 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
     return begun;
 }
 
+void Acceptance::content_refused(const smtp_server::SessionInfo& session, const mail::Reply& reply) {
+    events_.refused(session, reply);
+}
+
 void Acceptance::disconnected(const smtp_server::SessionInfo& session, std::string_view reason,
                               std::uint32_t messages) {
     events_.disconnected(session, reason, messages);

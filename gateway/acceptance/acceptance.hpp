@@ -41,6 +41,7 @@ public:
                                                       const smtp_server::RcptCommand& command) override;
     boost::asio::awaitable<Begun> begin(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                                         const std::vector<smtp_server::RcptCommand>& recipients) override;
+    void content_refused(const smtp_server::SessionInfo& session, const mail::Reply& reply) override;
     void disconnected(const smtp_server::SessionInfo& session, std::string_view reason,
                       std::uint32_t messages) override;
 

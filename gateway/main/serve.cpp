@@ -99,6 +99,9 @@ public:
                                  const std::vector<smtp_server::RcptCommand>& recipients) override {
         return hooks_->begin(session, mail, recipients);
     }
+    void content_refused(const smtp_server::SessionInfo& session, const mail::Reply& reply) override {
+        hooks_->content_refused(session, reply);
+    }
     void disconnected(const smtp_server::SessionInfo& session, std::string_view reason,
                       std::uint32_t messages) override {
         hooks_->disconnected(session, reason, messages);

@@ -102,6 +102,7 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
         for (std::size_t i = 0; i < replies; ++i) {
             say(*refusal);
         }
+        around_.hooks.content_refused(info_, *refusal);
         dialogue_.reset();
         count_error(*refusal);
         co_return;
@@ -117,6 +118,8 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
     if (taken) {
         ++messages_;
         around_.messages.fetch_add(1, std::memory_order_relaxed);
+    } else if (!answers.empty()) {
+        around_.hooks.content_refused(info_, answers.front());
     }
     dialogue_.reset();
     set_command_deadline();
@@ -155,6 +158,7 @@ asio::awaitable<void> Session::take_chunk(Bdat command) {
         chunks_.reset();
         dialogue_.reset();
         say(refusal);
+        around_.hooks.content_refused(info_, refusal);
         count_error(refusal);
         co_return;
     }

@@ -338,6 +338,13 @@ def test_a_strangers_text_never_reaches_the_log_raw(tmp_path, form):
             assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warn|error) [a-z_]+( [a-z_]+=(\"(\\.|[^\"\\])*\"|[^\" ]+))*$", line), line
 
 
+def test_a_message_refused_after_its_content_is_in_the_log(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        with pytest.raises(smtplib.SMTPDataError):
+            client.sendmail("a@example.org", ["a@example.com"], "Received: from a by b; x\r\n" * 51 + "\r\nx\r\n")
+    gateway.process.await_line(r' info refused session=\S+ client=127.0.0.1 helo=\S+ reply="554 5.4.6 ')
+
+
 # ---- the end
 
 
