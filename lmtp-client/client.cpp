@@ -65,7 +65,7 @@ public:
         const bool reused = connection != nullptr;
         if (reused) {
             const bool rested = Connection::Clock::now() - connection->idle_since > trusted_idle_max;
-            const detail::DialogueOptions dialogue{options.bdat_size_max, rested};
+            const detail::DialogueOptions dialogue{endpoint.protocol, options.bdat_size_max, rested};
             Connection::Ended ended = co_await connection->run(transaction, dialogue, true, outcomes, options);
             if (!ended.was_dead) {
                 co_return concluded(pool, std::move(connection), std::move(ended), true);
@@ -77,7 +77,7 @@ public:
             settle_not_tried(transaction, outcomes);
             co_return to_end(std::move(*refused), false);
         }
-        const detail::DialogueOptions dialogue{options.bdat_size_max, false};
+        const detail::DialogueOptions dialogue{endpoint.protocol, options.bdat_size_max, false};
         Connection::Ended ended = co_await connection->run(transaction, dialogue, false, outcomes, options);
         co_return concluded(pool, std::move(connection), std::move(ended), false);
     }

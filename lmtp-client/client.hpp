@@ -19,7 +19,7 @@
 namespace postern::lmtp_client {
 
 struct ClientOptions {
-    std::string hostname;  ///< for LHLO
+    std::string hostname;  ///< for LHLO, EHLO and HELO
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
     std::chrono::milliseconds reply_timeout = std::chrono::minutes(5);  ///< for one reply, to its last octet
     std::chrono::milliseconds idle_max = std::chrono::seconds(30);      ///< an idle connection is closed after this
@@ -40,7 +40,7 @@ public:
     virtual boost::asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction,
                                                        OutcomeSink& outcomes, ClientOptions options) = 0;
 
-    /// Connects, LHLO, QUIT: is the store there? For the circuit's probe.
+    /// Connects, LHLO (EHLO), QUIT: is the store there? For the circuit's probe.
     virtual boost::asio::awaitable<TransactionEnd> probe(Endpoint endpoint, ClientOptions options) = 0;
 
     /// Closes idle connections (all, or one endpoint's), with a QUIT.

@@ -5,17 +5,29 @@
 
 namespace postern::lmtp_client {
 
+namespace {
+
+constexpr std::string_view smtp_prefix = "smtp://";
+
+}  // namespace
+
 std::string Endpoint::to_string() const {
+    std::string out(protocol == Protocol::smtp ? smtp_prefix : std::string_view());
     if (!unix_path.empty()) {
-        return "unix:" + unix_path;
+        return out + "unix:" + unix_path;
     }
     const bool is_ipv6 = host.find(':') != std::string::npos;
-    return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+    out += is_ipv6 ? "[" + host + "]" : host;
+    return out + ":" + std::to_string(port);
 }
 
 std::optional<Endpoint> parse_endpoint(std::string_view text) {
     constexpr std::string_view unix_prefix = "unix:";
     Endpoint endpoint;
+    if (text.starts_with(smtp_prefix)) {
+        endpoint.protocol = Protocol::smtp;
+        text.remove_prefix(smtp_prefix.size());
+    }
     if (text.substr(0, unix_prefix.size()) == unix_prefix) {
         endpoint.unix_path = text.substr(unix_prefix.size());
         return endpoint.unix_path.empty() ? std::nullopt : std::optional(endpoint);

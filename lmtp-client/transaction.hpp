@@ -1,7 +1,9 @@
-// One mail transaction with a store: what is to be sent, and what became of each recipient.
+// One mail transaction with a store, or with another mail server: what is to be sent, and what became of each
+// recipient.
 //
-// Source: RFC 2033 sections 4.2 and 5. The rule that everything here serves: a recipient's fate is a reply that belongs
-// to its own slot, and nothing else (shared slots, early replies, other commands' replies never count).
+// Source: RFC 2033 sections 4.2 and 5, RFC 5321 section 3.3. The rule that everything here serves: a recipient's fate
+// is a reply that belongs to its own slot, and nothing else (shared slots, early replies, other commands' replies never
+// count).
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
@@ -20,12 +22,17 @@
 
 namespace postern::lmtp_client {
 
-/// Where a store listens: TCP or a Unix socket. Parsed from "127.0.0.1:24", "[::1]:24", "store.example:24",
-/// "unix:/path".
+/// What is spoken to an endpoint. They differ in the greeting (LHLO; EHLO, or else HELO) and in what is answered after
+/// the data: LMTP has a reply for each accepted recipient (RFC 2033 section 4.2), SMTP one for all of them.
+enum class Protocol : std::uint8_t { lmtp, smtp };
+
+/// Where a store, or with Protocol::smtp another mail server, listens: TCP or a Unix socket. Parsed from
+/// "127.0.0.1:24", "[::1]:24", "store.example:24", "unix:/path", each of them with "smtp://" before it for SMTP.
 struct Endpoint {
     std::string host;  ///< empty for a Unix socket
     std::uint16_t port = 0;
     std::string unix_path;  ///< empty for TCP
+    Protocol protocol = Protocol::lmtp;
 
     [[nodiscard]] std::string to_string() const;
     friend bool operator==(const Endpoint&, const Endpoint&) = default;

@@ -13,6 +13,7 @@ declare -A may_include=(
   [gateway/log]="queue"
   [gateway/threads]=""
   [gateway/routing]="gateway/config queue/mail"
+  [gateway/bounce]="queue"
   [gateway/delivery]="queue lmtp-client gateway/threads"
   [gateway/acceptance]="queue smtp-server gateway/threads"
   [gateway/maildir]="queue/mail smtp-server"

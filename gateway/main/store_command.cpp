@@ -68,7 +68,7 @@ int run_store(const cli::Invocation& invocation, const StoreOptions& options) {
     std::vector<smtp_server::ListenerOptions> listeners;
     for (const std::string& name : options.listen) {
         const auto address = lmtp_client::parse_endpoint(name);
-        if (!address) {
+        if (!address || address->protocol != lmtp_client::Protocol::lmtp) {
             invocation.complain("--listen " + name + ": expected HOST:PORT, \"[::1]:2424\" or unix:/path");
             return cli::exit_usage;
         }

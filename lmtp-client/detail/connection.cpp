@@ -107,7 +107,8 @@ asio::awaitable<Connection::ErrorCode> Connection::connect(const Endpoint& where
     co_return error;
 }
 
-/// RFC 2033 section 4.1: LHLO is the only greeting; a store that refuses it is not tried with EHLO.
+/// RFC 2033 section 4.1: LHLO is the only greeting; a store that refuses it is not tried with EHLO. In SMTP a refused
+/// EHLO is followed by HELO, which promises nothing (RFC 5321 sections 3.2 and 4.1.4).
 asio::awaitable<std::optional<Connection::Ended>> Connection::greet(const ClientOptions& options) {
     mail::Reply reply;
     set_deadline(options.reply_timeout);
@@ -121,24 +122,41 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::greet(const Client
     if (reply.code() != 220) {
         co_return fault(Trouble::greeting, reply.to_string());
     }
-    set_deadline(options.reply_timeout);
-    const std::string command = "LHLO " + options.hostname + "\r\n";
-    const ErrorCode error = co_await write(command);
-    if (error) {
-        co_return fault(Trouble::broken, error.message() + ", sending LHLO");
-    }
-    absent = co_await read_reply(reply, Trouble::broken, "reply to LHLO");
+    const bool smtp = endpoint.protocol == Protocol::smtp;
+    std::string verb = smtp ? "EHLO" : "LHLO";
+    absent = co_await say_hello(verb, options, reply);
     if (absent) {
         co_return absent;
     }
-    if (reply.code() == 421) {
-        co_return fault(Trouble::shutting_down, reply.to_string());
+    if (smtp && reply.is_permanent()) {
+        verb = "HELO";
+        absent = co_await say_hello(verb, options, reply);
+        if (absent) {
+            co_return absent;
+        }
     }
     if (!reply.is_success()) {
-        co_return fault(Trouble::greeting, reply.to_string() + " (to LHLO)");
+        co_return fault(Trouble::greeting, reply.to_string() + " (to " + verb + ")");
     }
-    capabilities_ = Capabilities::read(reply);
+    capabilities_ = verb == "HELO" ? Capabilities() : Capabilities::read(reply);
     co_return std::nullopt;
+}
+
+/// nullopt: the answer, whatever it says but 421, is in `reply`.
+asio::awaitable<std::optional<Connection::Ended>> Connection::say_hello(std::string verb, const ClientOptions& options,
+                                                                        mail::Reply& reply) {
+    set_deadline(options.reply_timeout);
+    const std::string command = verb + " " + options.hostname + "\r\n";
+    const ErrorCode error = co_await write(command);
+    if (error) {
+        co_return fault(Trouble::broken, error.message() + ", sending " + verb);
+    }
+    const std::string awaited = "reply to " + verb;
+    std::optional<Ended> absent = co_await read_reply(reply, Trouble::broken, awaited);
+    if (!absent && reply.code() == 421) {
+        absent = fault(Trouble::shutting_down, reply.to_string());
+    }
+    co_return absent;
 }
 
 /// Reads one reply and makes sure that nothing stands behind it. nullopt: it is in `out`.

@@ -40,7 +40,7 @@ public:
 
     explicit Connection(boost::asio::any_io_executor executor);
 
-    /// Connects, waits for the greeting, says LHLO. nullopt: ready. Else what is wrong.
+    /// Connects, waits for the greeting, says LHLO (in SMTP EHLO, or else HELO). nullopt: ready. Else what is wrong.
     boost::asio::awaitable<std::optional<Ended>> open(const Endpoint& endpoint, const ClientOptions& options);
 
     /// Carries out one transaction. With `may_be_dead`, `was_dead` can be the answer.
@@ -76,6 +76,8 @@ private:
     boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent,
                                                             std::string_view awaited);
     boost::asio::awaitable<std::optional<Ended>> greet(const ClientOptions& options);
+    boost::asio::awaitable<std::optional<Ended>> say_hello(std::string verb, const ClientOptions& options,
+                                                           mail::Reply& reply);
 
     boost::asio::awaitable<void> converse(Dialogue& dialogue, const Transaction& transaction,
                                           const ClientOptions& options);

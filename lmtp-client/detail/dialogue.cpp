@@ -60,6 +60,7 @@ Dialogue::Action Dialogue::next() const {
 /// 3, RFC 6531 section 3.2, RFC 1870 section 5). What it takes only in portions is left for another transaction (RFC
 /// 9422).
 void Dialogue::choose_whom_to_ask() {
+    const std::string who = options_.protocol == Protocol::smtp ? "the next mail server" : "the mailbox store";
     const bool utf8 = needs_utf8(transaction_) && !store_.smtputf8;
     const bool eight_bit = transaction_.body_8bit && !store_.eight_bit_mime;
     const bool too_large = store_.size && store_.size_max != 0 && transaction_.size > store_.size_max;
@@ -67,17 +68,14 @@ void Dialogue::choose_whom_to_ask() {
         Outcome outcome;
         outcome.fate = Fate::unable;
         if (utf8) {
-            outcome.reply = mail::Reply(550, mail::EnhancedStatus(5, 6, 7), "the mailbox store does not take SMTPUTF8");
+            outcome.reply = mail::Reply(550, mail::EnhancedStatus(5, 6, 7), who + " does not take SMTPUTF8");
         } else if (!store_.smtputf8 && !transaction_.recipients[slot].address.is_ascii()) {
-            outcome.reply =
-                mail::Reply(553, mail::EnhancedStatus(5, 6, 7), "the mailbox store does not take UTF-8 addresses");
+            outcome.reply = mail::Reply(553, mail::EnhancedStatus(5, 6, 7), who + " does not take UTF-8 addresses");
         } else if (eight_bit) {
-            outcome.reply =
-                mail::Reply(554, mail::EnhancedStatus(5, 6, 3), "the mailbox store does not take 8-bit content");
+            outcome.reply = mail::Reply(554, mail::EnhancedStatus(5, 6, 3), who + " does not take 8-bit content");
         } else if (too_large) {
-            outcome.reply =
-                mail::Reply(552, mail::EnhancedStatus(5, 3, 4),
-                            "the mailbox store takes at most " + std::to_string(store_.size_max) + " octets");
+            outcome.reply = mail::Reply(552, mail::EnhancedStatus(5, 3, 4),
+                                        who + " takes at most " + std::to_string(store_.size_max) + " octets");
         } else if (store_.recipients_max && asked_.size() >= *store_.recipients_max) {
             outcome.fate = Fate::not_tried;
         } else {
@@ -142,12 +140,15 @@ void Dialogue::content_sent() {
     }
 }
 
-/// From here on each accepted recipient has one reply to come, in RCPT order (RFC 2033 section 4.2).
+/// LMTP answers each accepted recipient, in RCPT order (RFC 2033 section 4.2); SMTP all of them at once.
+std::size_t Dialogue::replies_after_data() const { return options_.protocol == Protocol::smtp ? 1 : accepted_.size(); }
+
+/// From here on the replies after the data are to come.
 void Dialogue::await_slots() {
     phase_ = Phase::slots;
     cursor_ = 0;
     if (content_sent_) {
-        outstanding_ = accepted_.size();
+        outstanding_ = replies_after_data();
     }
 }
 
@@ -306,6 +307,12 @@ void Dialogue::on_data_in_vain(const mail::Reply& reply) {
 }
 
 void Dialogue::on_slot(mail::Reply reply) {
+    if (options_.protocol == Protocol::smtp) {
+        for (const std::size_t slot : accepted_) {
+            settle(slot, Fate::replied, reply);
+        }
+        return finish(true);
+    }
     settle(accepted_[cursor_], Fate::replied, std::move(reply));
     if (++cursor_ == accepted_.size()) {
         finish(true);
@@ -439,7 +446,7 @@ std::string Dialogue::awaited() const {
         case Phase::content:
             return "nothing, the content was being sent";
         case Phase::slots:
-            return place("reply after the data", cursor_, accepted_.size());
+            return place("reply after the data", cursor_, replies_after_data());
         case Phase::bdat_refusal:
             return "reply to BDAT without recipients";
         case Phase::reset:

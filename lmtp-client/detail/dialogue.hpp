@@ -1,13 +1,13 @@
 // One transaction as a state machine, sans-I/O: what to send next comes out, bytes of the store go in, and each
 // recipient's fate goes to the OutcomeSink the moment it is known. Knows no socket and no clock.
 //
-// Source: RFC 2033 section 4.2, RFC 2920 section 3.1, RFC 3030 section 2.
+// Source: RFC 2033 section 4.2, RFC 5321 section 3.3, RFC 2920 section 3.1, RFC 3030 section 2.
 //
 // What always holds:
 //  1. Each recipient gets exactly one outcome, at the latest when the dialogue is done.
-//  2. A recipient is `replied` only by the reply to its own RCPT, by its own reply after the data, or by a refusal of
-//  MAIL or
-//     DATA, which is an answer about every recipient that has none yet. Never by what answers anything else.
+//  2. A recipient is `replied` only by the reply to its own RCPT, by its own reply after the data (SMTP: by the one
+//     reply for all that were accepted), or by a refusal of MAIL or DATA, which is an answer about every recipient that
+//     has none yet. Never by what answers anything else.
 //  3. A reply counts only when what it answers was sent in full. One that comes earlier, or that nothing asked for,
 //  ends the dialogue.
 //  4. Nothing is sent behind the end of the data until every recipient has its answer.
@@ -35,6 +35,7 @@
 namespace postern::lmtp_client::detail {
 
 struct DialogueOptions {
+    Protocol protocol = Protocol::lmtp;
     std::uint64_t bdat_size_max = 1 << 20;  ///< above it DATA is used even when CHUNKING is offered
     /// Ask about the envelope before any content is sent, one round trip more: for a connection that may be dead, so
     /// that its death leaves nobody in doubt.
@@ -112,6 +113,7 @@ private:
     void finish(bool reusable);
     void stop(Trouble trouble, std::string detail);
     [[nodiscard]] std::string awaited() const;
+    [[nodiscard]] std::size_t replies_after_data() const;
 
     const Capabilities& store_;
     const Transaction& transaction_;
@@ -121,13 +123,14 @@ private:
     ReplyParser parser_;
     std::string output_;
     std::vector<std::pair<std::size_t, Outcome>>
-        decided_;                        ///< without asking; told with the first reply, see is_untouched()
-    std::vector<std::size_t> asked_;     ///< slots in RCPT order
-    std::vector<std::size_t> accepted_;  ///< of these, what was accepted: one reply each after the data
-    std::vector<bool> settled_;          ///< by slot
-    std::size_t cursor_ = 0;             ///< in asked_ or accepted_, by phase
-    std::size_t written_ = 0;            ///< commands in output_
-    std::size_t outstanding_ = 0;        ///< commands sent whose reply has not come
+        decided_;                     ///< without asking; told with the first reply, see is_untouched()
+    std::vector<std::size_t> asked_;  ///< slots in RCPT order
+    std::vector<std::size_t>
+        accepted_;                 ///< of these, what was accepted: after the data one reply each (LMTP) or one for all
+    std::vector<bool> settled_;    ///< by slot
+    std::size_t cursor_ = 0;       ///< in asked_ or accepted_, by phase
+    std::size_t written_ = 0;      ///< commands in output_
+    std::size_t outstanding_ = 0;  ///< commands sent whose reply has not come
     std::size_t replies_ = 0;
     Phase phase_ = Phase::mail;
     Encoding encoding_ = Encoding::dotted;

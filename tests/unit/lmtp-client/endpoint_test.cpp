@@ -6,17 +6,22 @@ namespace postern::lmtp_client {
 namespace {
 
 TEST(Endpoint, IsReadAndWrittenInTheSameForm) {
-    for (const std::string text : {"127.0.0.1:24", "[::1]:24", "store.example:2424", "unix:/run/store/lmtp"}) {
+    for (const std::string text : {"127.0.0.1:24", "[::1]:24", "store.example:2424", "unix:/run/store/lmtp",
+                                   "smtp://relay.example:25", "smtp://[::1]:25"}) {
         const auto endpoint = parse_endpoint(text);
         ASSERT_TRUE(endpoint.has_value()) << text;
         EXPECT_EQ(endpoint->to_string(), text);
     }
     EXPECT_EQ(parse_endpoint("[::1]:24")->host, "::1");
+    EXPECT_EQ(parse_endpoint("[::1]:24")->protocol, Protocol::lmtp);
+    EXPECT_EQ(parse_endpoint("smtp://relay.example:25")->protocol, Protocol::smtp);
+    EXPECT_NE(*parse_endpoint("smtp://host:24"), *parse_endpoint("host:24"));  // no connection serves both
 }
 
 TEST(Endpoint, IsNotReadFromAnythingElse) {
     for (const std::string text :
-         {"", ":", "host", "host:", ":24", "::1:24", "host:0", "host:65536", "host:2x", "unix:", "[]:24"}) {
+         {"", ":", "host", "host:", ":24", "::1:24", "host:0", "host:65536", "host:2x", "unix:", "[]:24", "smtp://",
+          "smtp://host", "lmtp://host:24", "smtp://smtp://host:25"}) {
         EXPECT_FALSE(parse_endpoint(text).has_value()) << text;
     }
 }

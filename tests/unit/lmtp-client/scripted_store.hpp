@@ -40,9 +40,12 @@ struct StoreOptions {
     bool chunking = true;
     std::string keywords = "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n";  ///< further lines of the answer to LHLO
     std::string greeting = "220 store.example.com LMTP\r\n";
-    std::string lhlo;           ///< answers LHLO instead of the keywords
-    bool drips = false;         ///< writes octet by octet
-    bool closes_after = false;  ///< closes after each transaction
+    std::string lhlo;                                ///< answers LHLO instead of the keywords
+    bool smtp = false;                               ///< speaks SMTP: EHLO, HELO, and one reply after the data
+    std::string ehlo;                                ///< with smtp: answers EHLO instead of the keywords
+    std::string helo = "250 store.example.com\r\n";  ///< with smtp: answers HELO
+    bool drips = false;                              ///< writes octet by octet
+    bool closes_after = false;                       ///< closes after each transaction
 };
 
 /// One transaction as the store saw it.
@@ -65,6 +68,7 @@ public:
             endpoint_.unix_path = unix_path;
             spawn(accept(*unix_));
         }
+        endpoint_.protocol = options_.smtp ? Protocol::smtp : Protocol::lmtp;
         thread_ = std::thread([this] { io_.run(); });
     }
     ~ScriptedStore() {
@@ -170,11 +174,15 @@ private:
     private:
         std::string answer(const std::string& verb, const std::string& line) {
             const StoreOptions& options = store_.options_;
-            if (verb == "LHLO") {
-                return options.lhlo.empty()
+            if (options.smtp && verb == "HELO") {
+                return options.helo;
+            }
+            if (verb == (options.smtp ? "EHLO" : "LHLO")) {
+                const std::string& told = options.smtp ? options.ehlo : options.lhlo;
+                return told.empty()
                            ? "250-store.example.com\r\n" + std::string(options.pipelining ? "250-PIPELINING\r\n" : "") +
                                  (options.chunking ? "250-CHUNKING\r\n" : "") + options.keywords + "250 X-LAST\r\n"
-                           : options.lhlo;
+                           : told;
             }
             if (verb == "MAIL") {
                 begun_ = Filed();
@@ -192,6 +200,9 @@ private:
                 }
                 begun_.rcpts.push_back(line);
                 return "250 2.1.5 ok\r\n";
+            }
+            if (verb == "LHLO" || verb == "EHLO" || verb == "HELO") {
+                return "500 5.5.1 another protocol is spoken here\r\n";
             }
             in_transaction_ = false;
             return "250 2.0.0 ok\r\n";
@@ -236,7 +247,8 @@ private:
                 store_.filed_.push_back(begun_);
             }
             const std::string pattern = word_behind(begun_.mail, "<pattern-");
-            const SlotScript script = script_of(pattern.empty() ? std::string(begun_.rcpts.size(), 'k') : pattern);
+            const std::size_t replies = store_.options_.smtp ? 1 : begun_.rcpts.size();
+            const SlotScript script = script_of(pattern.empty() ? std::string(replies, 'k') : pattern);
             co_await say(script.bytes);
             if (script.closes || store_.options_.closes_after) {
                 close();
