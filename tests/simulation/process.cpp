@@ -81,6 +81,7 @@ Process::Process(Surroundings& around, delivery::Options options, delivery::Rout
 
 Process::~Process() {
     *alive_ = false;
+    incoming_.clear();
     reader_.reset();
     store_.reset();
 }
@@ -146,6 +147,11 @@ std::optional<std::vector<queue::QueuedMessage>> Process::read_all() {
 
 // ---- The store's thread ----
 
+void Process::after_store(std::function<void()> what) {
+    last_from_store_ = std::max(last_from_store_, around_.timeline.now() + around_.random.between(0, 3));
+    later(last_from_store_ - around_.timeline.now(), std::move(what));
+}
+
 void Process::work_soon() {
     if (!std::exchange(work_pending_, true)) {
         later(around_.random.between(0, 5), [this] {
@@ -168,7 +174,7 @@ void Process::committed(std::vector<std::shared_ptr<const queue::CommittedMessag
     if (around_.disk.is_down()) {
         return;
     }
-    later(around_.random.between(0, 3), [this, messages = std::move(messages)] {
+    after_store([this, messages = std::move(messages)] {
         for (const auto& message : messages) {
             scheduler_.committed(message, now());
         }
@@ -183,7 +189,7 @@ void Process::health_changed(const std::string& error) {
         return;
     }
     recording_since_ = around_.timeline.now();
-    later(0, [this] {
+    after_store([this] {
         for (const auto& [name, backend] : options_.backends) {
             scheduler_.look(name);
         }
@@ -197,7 +203,7 @@ void Process::load(const std::string& backend, queue::Instant until, std::size_t
             return;
         }
         auto answer = std::make_shared<Result<queue::DuePage, StoreStatus>>(std::move(page));
-        later(around_.random.between(0, 3), [this, backend, answer] {
+        after_store([this, backend, answer] {
             if (answer->has_value()) {
                 scheduler_.loaded(backend, std::move(**answer), now());
             } else {
@@ -224,7 +230,7 @@ void Process::submit(const std::shared_ptr<Recording>& recording) {
         if (status == StoreStatus::stored) {
             around_.truth.recorded(recording->updates);
         }
-        later(around_.random.between(0, 3), [this, recording, status] {
+        after_store([this, recording, status] {
             ledger_.recorded(recording, status);
             scheduler_.set_recording(ledger_.is_recording());
             if (ledger_.is_recording()) {
@@ -245,50 +251,45 @@ void Process::accept(const std::vector<queue::Recipient>& recipients, std::size_
     if (store_->admit(0) != StoreStatus::stored) {
         return;
     }
-    std::shared_ptr<queue::IncomingMessage> message = store_->begin();
+    std::unique_ptr<queue::IncomingMessage> message = store_->begin();
+    const queue::MessageId id = message->id();
+    incoming_[id.value()] = std::move(message);
     std::vector<std::string> addresses;
     for (const queue::Recipient& recipient : recipients) {
         addresses.push_back(recipient.address.to_string());
     }
-    const MessageFact& fact = around_.truth.begin(message->id(), body, addresses);
+    const MessageFact& fact = around_.truth.begin(id, body, addresses);
     queue::Envelope envelope;
     envelope.received_at = around_.timeline.wall();
     envelope.sender = mail::ReversePath(
         *mail::Mailbox::parse("t" + std::to_string(fact.token) + "@sender.test", mail::Utf8::refused));
     envelope.client.protocol = "ESMTP";
-    append(message, 0, parts, recipients, std::move(envelope), body);
+    append(id, parts, Sending{std::move(envelope), recipients, body});
 }
 
-void Process::append(const std::shared_ptr<queue::IncomingMessage>& message, std::size_t part, std::size_t parts,
-                     std::vector<queue::Recipient> recipients, queue::Envelope envelope, std::string content) {
-    const queue::MessageId id = message->id();
-    if (part < parts) {
-        const std::size_t size = content.size() / 2;
-        std::string piece = content.substr(0, size);
-        message->append(std::move(piece), [this, message, part, parts, recipients = std::move(recipients), envelope,
-                                           rest = content.substr(size), id](StoreStatus status) {
-            if (around_.disk.is_down()) {
-                return;
-            }
-            if (status != StoreStatus::stored) {
-                around_.truth.answered(around_.truth.by_id(id), status);
-                return;
-            }
-            if (around_.random.chance(5)) {
-                // The client is gone. It was told nothing, and it must not become a message.
-                around_.truth.answered(around_.truth.by_id(id), StoreStatus::failed);
-                return;
-            }
-            later(around_.random.between(0, 2000), [this, message, part, parts, recipients, envelope, rest] {
-                append(message, part + 1, parts, recipients, envelope, rest);
-            });
-        });
-        return work_soon();
-    }
-    message->commit(std::move(envelope), std::move(recipients), std::move(content), [this, id](StoreStatus status) {
+void Process::append(queue::MessageId id, std::size_t parts, const Sending& rest) {
+    queue::IncomingMessage& message = *incoming_.at(id.value());
+    const auto answer = [this, id](StoreStatus status) {
         if (!around_.disk.is_down()) {
             around_.truth.answered(around_.truth.by_id(id), status);
+            later(0, [this, id] { incoming_.erase(id.value()); });
         }
+    };
+    if (parts == 0) {
+        message.commit(rest.envelope, rest.recipients, rest.content, answer);
+        return work_soon();
+    }
+    const std::size_t size = rest.content.size() / 2;
+    Sending left = rest;
+    left.content.erase(0, size);
+    message.append(rest.content.substr(0, size), [this, id, parts, answer, left](StoreStatus status) {
+        if (around_.disk.is_down()) {
+            return;
+        }
+        if (status != StoreStatus::stored || around_.random.chance(5)) {
+            return answer(StoreStatus::failed);  // or the client is gone: then it must not become a message either
+        }
+        later(around_.random.between(0, 2000), [this, id, parts, left] { append(id, parts - 1, left); });
     });
     work_soon();
 }
@@ -472,9 +473,9 @@ void Process::connect(const std::string& endpoint, std::function<void(std::share
     auto wire = std::make_shared<Wire>();
     wire->endpoint = endpoint;
     std::weak_ptr<Wire> weak = wire;
-    const auto arrive = [this, weak](Timeline::Milliseconds delay, std::function<void(Wire&)> what) {
+    const auto arrive = [this, alive = alive_, weak](Timeline::Milliseconds delay, std::function<void(Wire&)> what) {
         const auto strong = weak.lock();
-        if (!strong) {
+        if (!strong || !*alive) {
             return;
         }
         strong->last_arrival = std::max(strong->last_arrival, around_.timeline.now() + delay);

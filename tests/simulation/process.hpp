@@ -76,16 +76,23 @@ private:
     struct Wire;
     struct Flight;
     struct Lease;
+    /// What a client has still to send.
+    struct Sending {
+        queue::Envelope envelope;
+        std::vector<queue::Recipient> recipients;
+        std::string content;
+    };
 
     /// Does it later, unless the process has ended by then.
     void later(Timeline::Milliseconds delay, std::function<void()> what);
+    /// On the delivery thread, in the order in which the store's thread has said it.
+    void after_store(std::function<void()> what);
     void work_soon();
     void pump_soon();
     void pump();
     [[nodiscard]] delivery::Now now() const { return {around_.timeline.wall(), around_.timeline.steady()}; }
 
-    void append(const std::shared_ptr<queue::IncomingMessage>& message, std::size_t part, std::size_t parts,
-                std::vector<queue::Recipient> recipients, queue::Envelope envelope, std::string content);
+    void append(queue::MessageId id, std::size_t parts, const Sending& rest);
     void read_and_run(std::shared_ptr<const delivery::Plan> plan);
     void run(std::shared_ptr<const delivery::Plan> plan, const queue::Envelope& envelope, std::string content);
     void connect(const std::string& endpoint, std::function<void(std::shared_ptr<Wire>, lmtp_client::Trouble)> then);
@@ -101,11 +108,13 @@ private:
     std::map<std::string, std::vector<std::shared_ptr<Wire>>> idle_;
     std::unique_ptr<queue::SqliteStore> store_;
     std::unique_ptr<queue::Reader> reader_;
+    std::map<std::int64_t, std::unique_ptr<queue::IncomingMessage>> incoming_;  ///< by id
     delivery::Scheduler scheduler_;
     delivery::ResultsLedger ledger_;
     bool healthy_ = true;
     bool work_pending_ = false;
     bool pump_pending_ = false;
+    Timeline::Milliseconds last_from_store_ = 0;
     std::uint64_t wakes_ = 0;
     Timeline::Milliseconds recording_since_ = 0;
 };
