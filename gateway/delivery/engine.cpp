@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "gateway/delivery/results_ledger.hpp"
 #include "gateway/threads/batched_post.hpp"
 #include "lmtp-client/client.hpp"
 
@@ -48,7 +49,7 @@ lmtp_client::Transaction transaction_for(const Plan& plan, const queue::Envelope
 
 }  // namespace
 
-class Engine::Impl final : public Host {
+class Engine::Impl final : public Host, public ResultsLedger::Host {
 public:
     Impl(asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader, const queue::Clock& clock,
          Events& events, Options options, Route route)
@@ -64,13 +65,20 @@ public:
           grace_timer_(executor_),
           loader_(executor_, std::move(open_reader)),
           client_(lmtp_client::make_client(executor_)),
-          scheduler_(*this, events, std::move(options), std::move(route)) {}
+          scheduler_(*this, events, std::move(options), std::move(route)),
+          ledger_(*this) {}
 
     // Host
     void start(std::shared_ptr<const Plan> plan) override;
     void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) override;
     void load(const std::string& backend, queue::Instant until, std::size_t limit) override;
-    void record(queue::RecipientUpdate update, queue::HistoryEvent event) override;
+    void record(queue::RecipientUpdate update, queue::HistoryEvent event) override {
+        ledger_.record(std::move(update), std::move(event));
+    }
+
+    // ResultsLedger::Host
+    void submit(const std::shared_ptr<Recording>& recording) override;
+    void released(std::uint64_t plan) override { scheduler_.release(plan); }
 
     void begin();
     void reconfigure(Options options, Route route);
@@ -100,18 +108,11 @@ public:
     Loader loader_;
     std::unique_ptr<lmtp_client::Client> client_;
     Scheduler scheduler_;
+    ResultsLedger ledger_;
 
     [[nodiscard]] Now now() const { return {clock_.wall(), clock_.steady()}; }
 
 private:
-    /// Results that go into the store together, and what waits for them.
-    struct Recording {
-        std::vector<queue::RecipientUpdate> updates;
-        std::vector<queue::HistoryEvent> events;
-        std::vector<std::pair<std::uint64_t, std::shared_ptr<void>>> releases;  ///< plans and their connections
-        std::vector<std::function<void(StoreStatus)>> waiting;                  ///< operators
-    };
-
     class Outcomes final : public lmtp_client::OutcomeSink {
     public:
         Outcomes(Impl& engine, std::uint64_t plan) : engine_(engine), plan_(plan) {}
@@ -128,17 +129,10 @@ private:
     asio::awaitable<void> deliver(std::shared_ptr<const Plan> plan);
     asio::awaitable<void> run_probe(std::string backend, lmtp_client::Endpoint endpoint);
     [[nodiscard]] lmtp_client::ClientOptions client_options(const std::string& backend) const;
-    void release_after_records(std::uint64_t plan, std::shared_ptr<void> lease);
-    void send_records();
-    void submit(std::shared_ptr<Recording> recording);
     void recorded(const std::shared_ptr<Recording>& recording, StoreStatus status);
-    void conclude(Recording& recording);
     void end_if_stopped();
     void spawn(asio::awaitable<void> task, std::uint64_t plan);
 
-    Recording gathering_;
-    std::deque<std::shared_ptr<Recording>> outstanding_;
-    std::vector<std::shared_ptr<Recording>> failed_;
     bool pump_pending_ = false;
     bool begun_ = false;
     std::function<void()> stopped_;
@@ -157,7 +151,7 @@ void Engine::Impl::spawn(asio::awaitable<void> task, std::uint64_t plan) {
         if (plan != 0) {
             // Whatever of it was not settled is found in the store again.
             scheduler_.transaction_ended(plan, lmtp_client::Trouble::broken, "internal error", now());
-            release_after_records(plan, nullptr);
+            ledger_.release_after_records(plan, nullptr);
             for (const auto& [name, backend] : options_.backends) {
                 scheduler_.look(name);
             }
@@ -192,7 +186,7 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
                 events_.problem("cannot read message " + plan->message.to_string() + ": " + failure.text);
             }
             scheduler_.unreadable(number, why, failure.text, now());
-            release_after_records(number, nullptr);
+            ledger_.release_after_records(number, nullptr);
             pump_soon();
             co_return;
         }
@@ -204,7 +198,7 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
     const lmtp_client::ClientOptions options = client_options(plan->backend);
     lmtp_client::TransactionEnd end = co_await client_->run(plan->endpoint, std::move(transaction), outcomes, options);
     scheduler_.transaction_ended(number, end.trouble, end.detail, now());
-    release_after_records(number, std::move(end.lease));
+    ledger_.release_after_records(number, std::move(end.lease));
     pump_soon();
 }
 
@@ -246,77 +240,25 @@ void Engine::Impl::load(const std::string& backend, queue::Instant until, std::s
     });
 }
 
-void Engine::Impl::record(queue::RecipientUpdate update, queue::HistoryEvent event) {
-    gathering_.updates.push_back(std::move(update));
-    gathering_.events.push_back(std::move(event));
-}
-
-void Engine::Impl::release_after_records(std::uint64_t plan, std::shared_ptr<void> lease) {
-    gathering_.releases.emplace_back(plan, std::move(lease));
-}
-
-void Engine::Impl::send_records() {
-    Recording recording = std::exchange(gathering_, {});
-    if (recording.updates.empty()) {
-        if (recording.releases.empty() && recording.waiting.empty()) {
-            return;
-        }
-        if (outstanding_.empty()) {
-            conclude(recording);
-            return;
-        }
-        // Its results went before it: it waits for the last of them.
-        Recording& last = *outstanding_.back();
-        std::move(recording.releases.begin(), recording.releases.end(), std::back_inserter(last.releases));
-        std::move(recording.waiting.begin(), recording.waiting.end(), std::back_inserter(last.waiting));
-        return;
-    }
-    submit(std::make_shared<Recording>(std::move(recording)));
-}
-
-void Engine::Impl::submit(std::shared_ptr<Recording> recording) {
-    outstanding_.push_back(recording);
-    // Copied, so that what the store cannot take now can be given to it again.
+void Engine::Impl::submit(const std::shared_ptr<Recording>& recording) {
     store_.record(recording->updates, recording->events, [this, recording](StoreStatus status) {
         after_store([this, recording, status] { recorded(recording, status); });
     });
 }
 
 void Engine::Impl::recorded(const std::shared_ptr<Recording>& recording, StoreStatus status) {
-    std::erase(outstanding_, recording);
-    if (status == StoreStatus::stored) {
-        conclude(*recording);
-        if (failed_.empty()) {
-            scheduler_.set_recording(true);
-        }
-        pump_soon();
-        return;
-    }
-    // An unrecorded delivery is a duplicate in waiting: nothing new is started until this is in the store.
-    for (const auto& tell : std::exchange(recording->waiting, {})) {
-        tell(status);
-    }
-    scheduler_.set_recording(false);
-    failed_.push_back(recording);
-    record_timer_.expires_after(record_again);
-    record_timer_.async_wait([this](const boost::system::error_code& error) {
-        if (!error) {
-            for (auto& again : std::exchange(failed_, {})) {
-                submit(std::move(again));
+    ledger_.recorded(recording, status);
+    scheduler_.set_recording(ledger_.is_recording());
+    if (ledger_.is_refused()) {
+        record_timer_.expires_after(record_again);
+        record_timer_.async_wait([this](const boost::system::error_code& error) {
+            if (!error) {
+                ledger_.again();
             }
-        }
-    });
-}
-
-void Engine::Impl::conclude(Recording& recording) {
-    for (auto& [plan, lease] : recording.releases) {
-        lease.reset();
-        scheduler_.release(plan);
-    }
-    for (const auto& tell : recording.waiting) {
-        tell(StoreStatus::stored);
+        });
     }
     end_if_stopped();
+    pump_soon();
 }
 
 void Engine::Impl::pump_soon() {
@@ -328,10 +270,10 @@ void Engine::Impl::pump_soon() {
 void Engine::Impl::pump() {
     pump_pending_ = false;
     if (begun_) {
-        send_records();
+        ledger_.send();
         scheduler_.run(now());
     }
-    send_records();
+    ledger_.send();
     end_if_stopped();
     const Now at = now();
     const auto wake = begun_ ? scheduler_.next_wake(at) : std::nullopt;
@@ -442,7 +384,7 @@ asio::awaitable<void> Engine::Impl::carry_out(Order order, std::vector<Recipient
             }
         }
     }
-    gathering_.waiting.emplace_back([result, done = std::move(done)](StoreStatus status) mutable {
+    ledger_.when_recorded([result, done = std::move(done)](StoreStatus status) mutable {
         result.status = status;
         done(result);
     });
@@ -462,7 +404,7 @@ void Engine::Impl::stop(std::chrono::milliseconds grace, std::function<void()> d
 }
 
 void Engine::Impl::end_if_stopped() {
-    if (stopped_ && scheduler_.in_flight() == 0 && outstanding_.empty() && failed_.empty()) {
+    if (stopped_ && scheduler_.in_flight() == 0 && ledger_.is_idle()) {
         client_->close_idle();
         const auto tell = std::exchange(stopped_, nullptr);
         grace_timer_.cancel();

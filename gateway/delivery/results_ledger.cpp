@@ -1,0 +1,79 @@
+#include "gateway/delivery/results_ledger.hpp"
+
+#include <iterator>
+
+namespace postern::delivery {
+
+using queue::StoreStatus;
+
+void ResultsLedger::record(queue::RecipientUpdate update, queue::HistoryEvent event) {
+    gathering_.updates.push_back(std::move(update));
+    gathering_.events.push_back(std::move(event));
+}
+
+void ResultsLedger::release_after_records(std::uint64_t plan, std::shared_ptr<void> lease) {
+    gathering_.releases.emplace_back(plan, std::move(lease));
+}
+
+void ResultsLedger::when_recorded(std::function<void(StoreStatus)> tell) {
+    gathering_.waiting.push_back(std::move(tell));
+}
+
+void ResultsLedger::send() {
+    if (gathering_.updates.empty() && gathering_.releases.empty() && gathering_.waiting.empty()) {
+        return;
+    }
+    if (is_refused()) {
+        return;  // behind what the store could not take: it goes with again()
+    }
+    Recording recording = std::exchange(gathering_, {});
+    if (!recording.updates.empty()) {
+        return submit(std::make_shared<Recording>(std::move(recording)));
+    }
+    if (outstanding_.empty()) {
+        return conclude(recording);
+    }
+    // Its results went before it: it waits for the last of them.
+    Recording& last = *outstanding_.back();
+    std::move(recording.releases.begin(), recording.releases.end(), std::back_inserter(last.releases));
+    std::move(recording.waiting.begin(), recording.waiting.end(), std::back_inserter(last.waiting));
+}
+
+void ResultsLedger::submit(std::shared_ptr<Recording> recording) {
+    outstanding_.push_back(recording);
+    host_.submit(recording);
+}
+
+void ResultsLedger::recorded(const std::shared_ptr<Recording>& recording, StoreStatus status) {
+    std::erase(outstanding_, recording);
+    if (status == StoreStatus::stored) {
+        doubtful_ -= recording->refused ? 1U : 0U;
+        conclude(*recording);
+        return;
+    }
+    for (const auto& tell : std::exchange(recording->waiting, {})) {
+        tell(status);
+    }
+    doubtful_ += recording->refused ? 0U : 1U;
+    recording->refused = true;
+    refused_.push_back(recording);
+}
+
+void ResultsLedger::again() {
+    for (auto& recording : std::exchange(refused_, {})) {
+        submit(std::move(recording));
+    }
+    send();
+}
+
+void ResultsLedger::conclude(Recording& recording) {
+    for (auto& [plan, lease] : recording.releases) {
+        lease.reset();
+        host_.released(plan);
+    }
+    for (const auto& tell : recording.waiting) {
+        tell(StoreStatus::stored);
+    }
+}
+
+}  // namespace postern::delivery

@@ -1,0 +1,122 @@
+// One life of the gateway's process: the real store, reader, scheduler, ledger and LMTP dialogue, put together as
+// gateway/delivery/engine.cpp and lmtp-client/client.cpp do it, on the timeline instead of threads and sockets. Its
+// end, whatever it was doing, is a crash: nothing that it planned happens any more.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "disk.hpp"
+#include "gateway/delivery/results_ledger.hpp"
+#include "gateway/delivery/scheduler.hpp"
+#include "lmtp-client/detail/dialogue.hpp"
+#include "peer.hpp"
+#include "queue/sqlite_store.hpp"
+#include "timeline.hpp"
+#include "truth.hpp"
+
+namespace postern::simulation {
+
+struct Surroundings {
+    Timeline& timeline;
+    Disk& disk;
+    Truth& truth;
+    Random& random;
+    std::map<std::string, Peer*> peers;  ///< by endpoint
+    std::string queue_path;
+    std::function<void(const std::string&)> trace;
+};
+
+class Process final : public delivery::Host,
+                      public delivery::ResultsLedger::Host,
+                      public delivery::Events,
+                      public queue::StoreListener {
+public:
+    Process(Surroundings& around, delivery::Options options, delivery::Route route);
+    ~Process() override;
+
+    /// Opens the queue and takes up what it holds. False: the disk has failed meanwhile, or cannot be used now.
+    [[nodiscard]] bool begin();
+    /// What the queue holds, each message verified. nullopt: it cannot be read now.
+    [[nodiscard]] std::optional<std::vector<queue::QueuedMessage>> read_all();
+
+    void accept(const std::vector<queue::Recipient>& recipients, std::size_t parts, const std::string& body);
+    void order(delivery::Order order, queue::MessageId message, queue::Ordinal ordinal);
+    void reconfigure(delivery::Options options, delivery::Route route);
+    [[nodiscard]] bool is_recording() const { return ledger_.is_recording() && healthy_; }
+    [[nodiscard]] bool is_idle() const { return scheduler_.in_flight() == 0 && ledger_.is_idle(); }
+    /// Invariant 11.
+    void check_memory() const;
+    [[nodiscard]] Timeline::Milliseconds recording_since() const { return recording_since_; }
+
+    // delivery::Host
+    void start(std::shared_ptr<const delivery::Plan> plan) override;
+    void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) override;
+    void load(const std::string& backend, queue::Instant until, std::size_t limit) override;
+    void record(queue::RecipientUpdate update, queue::HistoryEvent event) override;
+    // delivery::ResultsLedger::Host
+    void submit(const std::shared_ptr<delivery::Recording>& recording) override;
+    void released(std::uint64_t plan) override { scheduler_.release(plan); }
+    // delivery::Events
+    void recipient(const delivery::RecipientEvent& event) override;
+    void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) override;
+    void endpoint_up(const std::string& backend, const std::string& endpoint) override;
+    void damaged(queue::MessageId message, const std::string& detail) override;
+    void problem(const std::string& text) override;
+    // queue::StoreListener
+    void committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages) override;
+    void batch_done() override {}
+    void health_changed(const std::string& error) override;
+
+private:
+    struct Wire;
+    struct Flight;
+    struct Lease;
+    /// What a client has still to send.
+    struct Sending {
+        queue::Envelope envelope;
+        std::vector<queue::Recipient> recipients;
+        std::string content;
+    };
+
+    /// Does it later, unless the process has ended by then.
+    void later(Timeline::Milliseconds delay, std::function<void()> what);
+    /// On the delivery thread, in the order in which the store's thread has said it.
+    void after_store(std::function<void()> what);
+    void work_soon();
+    void pump_soon();
+    void pump();
+    [[nodiscard]] delivery::Now now() const { return {around_.timeline.wall(), around_.timeline.steady()}; }
+
+    void append(queue::MessageId id, std::size_t parts, const Sending& rest);
+    void read_and_run(std::shared_ptr<const delivery::Plan> plan);
+    void run(std::shared_ptr<const delivery::Plan> plan, const queue::Envelope& envelope, std::string content);
+    void connect(const std::string& endpoint, std::function<void(std::shared_ptr<Wire>, lmtp_client::Trouble)> then);
+    void begin_dialogue(const std::shared_ptr<Flight>& flight, bool may_be_dead, bool rested);
+    void converse(const std::shared_ptr<Flight>& flight);
+    void broke(const std::shared_ptr<Flight>& flight);
+    void end(const std::shared_ptr<Flight>& flight);
+    void unreadable(const delivery::Plan& plan, delivery::Scheduler::Unreadable why, const std::string& detail);
+
+    Surroundings& around_;
+    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    delivery::Options options_;
+    std::map<std::string, std::vector<std::shared_ptr<Wire>>> idle_;
+    std::unique_ptr<queue::SqliteStore> store_;
+    std::unique_ptr<queue::Reader> reader_;
+    std::map<std::int64_t, std::unique_ptr<queue::IncomingMessage>> incoming_;  ///< by id
+    delivery::Scheduler scheduler_;
+    delivery::ResultsLedger ledger_;
+    bool healthy_ = true;
+    bool work_pending_ = false;
+    bool pump_pending_ = false;
+    Timeline::Milliseconds last_from_store_ = 0;
+    std::uint64_t wakes_ = 0;
+    Timeline::Milliseconds recording_since_ = 0;
+};
+
+}  // namespace postern::simulation

@@ -1,0 +1,122 @@
+// What really happened, written down beside the gateway by those who saw it (clients, stores, the disk), and held
+// against everything that the gateway does. It survives crashes. A broken invariant throws Violation.
+//
+//  1. What was answered 250 is there after every crash, whole, until each of its recipients is done.
+//  2. What was answered 4xx or 5xx never appears: not in the queue after a restart, not at a store.
+//  3. A recorded result is never undone: after a crash a recipient is as it was last recorded, or as something said
+//     since.
+//  4. A recipient that is done (delivered, removed) or is not to be tried (held, parked) is never tried.
+//  5. No attempt before its time.
+//  6. Nobody is tried twice at once.
+//  7. A second copy reaches a store only when the answer about the first was lost, or its record not durable at a
+//  crash.
+//  8. `delivered` is said only of what a store has taken.
+//  9. A permanent failure comes only from a store's 5xx about that very recipient, its sender or its content.
+// 10. What reaches a store is what was accepted, octet for octet.
+// 11. Memory is bounded by the windows and what is in flight.
+// 12. Connects a second are bounded: to an endpoint that is down, and on its recovery.
+// 13. A backend that is well delivers what is due, whatever the others do.
+// 14. With everything well, in the end nothing schedulable is left.
+// 15. A message goes from the queue with its last recipient, not before and not after.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "queue/reader.hpp"
+#include "queue/store.hpp"
+#include "timeline.hpp"
+
+namespace postern::simulation {
+
+using Token = std::int64_t;  ///< a message, as the simulation knows it
+
+struct Fact {
+    std::string address;
+    queue::Ordinal ordinal = 0;
+    enum class Copy : std::uint8_t { none, made, answered, recorded } copy = Copy::none;
+    std::uint64_t answered_in = 0;  ///< the life of the gateway that saw the 2xx
+    int copies = 0;
+    bool refused_for_good = false;  ///< by a store, on the wire
+    bool in_flight = false;
+    bool may_go_at_once = false;  ///< an operator said so, or a new life of the gateway may not know better
+    std::optional<queue::RecipientUpdate> recorded;
+    std::vector<queue::RecipientUpdate> submitted;  ///< since
+};
+
+struct MessageFact {
+    Token token = 0;
+    queue::MessageId id;
+    std::string content;
+    enum class Answer : std::uint8_t { none, accepted, refused } answer = Answer::none;
+    std::vector<Fact> recipients;
+    [[nodiscard]] Fact* find(const std::string& address) {
+        for (Fact& fact : recipients) {
+            if (fact.address == address) {
+                return &fact;
+            }
+        }
+        return nullptr;
+    }
+};
+
+struct Counts {
+    std::uint64_t messages = 0;
+    std::uint64_t recipients = 0;
+    std::uint64_t accepted = 0;
+    std::uint64_t attempts = 0;
+    std::uint64_t copies = 0;
+    std::uint64_t explained_duplicates = 0;
+    std::uint64_t crashes = 0;
+    std::uint64_t power_cuts = 0;
+    std::uint64_t restarts = 0;
+    std::uint64_t disk_errors = 0;
+    std::uint64_t parked = 0;
+    std::uint64_t held = 0;
+    std::uint64_t removed = 0;
+    std::uint64_t delivered = 0;
+    std::uint64_t connects = 0;
+    std::uint64_t checks = 0;
+    void add(const Counts& other);
+};
+
+class Truth {
+public:
+    explicit Truth(const Timeline& timeline) : timeline_(timeline) {}
+
+    MessageFact& begin(queue::MessageId id, std::string content, const std::vector<std::string>& addresses);
+    [[nodiscard]] MessageFact& by_token(Token token);
+    [[nodiscard]] MessageFact& by_id(queue::MessageId id);
+    [[nodiscard]] std::map<Token, MessageFact>& messages() { return messages_; }
+
+    void answered(MessageFact& message, queue::StoreStatus status);
+    void attempt_begins(queue::MessageId id, const queue::Recipient& recipient);
+    void attempt_ends(queue::MessageId id, queue::Ordinal ordinal);
+    /// A store has taken the message for this recipient.
+    void copy_made(Token token, const std::string& address, const std::string& content);
+    /// The gateway has understood 2xx.
+    void success_seen(queue::MessageId id, queue::Ordinal ordinal, std::uint64_t life);
+    void submitted(const std::vector<queue::RecipientUpdate>& updates);
+    void recorded(const std::vector<queue::RecipientUpdate>& updates);
+    void crashed();
+    /// What a new life finds in the queue: all of it.
+    void found(const std::vector<queue::QueuedMessage>& queue);
+    /// Everything well, and long enough: what may be left.
+    void ended(const std::vector<queue::QueuedMessage>& queue);
+
+    std::uint64_t life = 0;
+    Counts counts;
+
+private:
+    [[nodiscard]] Fact& fact(queue::MessageId id, queue::Ordinal ordinal);
+    [[noreturn]] void broken(int invariant, const std::string& what, const MessageFact& message, const Fact* fact);
+
+    const Timeline& timeline_;
+    std::map<Token, MessageFact> messages_;
+    std::map<std::int64_t, Token> tokens_;
+};
+
+}  // namespace postern::simulation
