@@ -252,6 +252,10 @@ void Session::content_ends() {
             mute_ = true;
             return;
         }
+        if (peer_.mood == Mood::once && slot > 0) {
+            peer_.truth_.copy_made(token, address, content);  // the one answer was for all
+            continue;
+        }
         if (said == Slot::defer || (said == Slot::by_mood && random.chance(2))) {
             reply("450 4.2.0 mailbox busy");
             continue;
@@ -272,8 +276,7 @@ void Session::content_ends() {
             mute_ = true;
             continue;
         }
-        if ((peer_.mood == Mood::once && slot > 0) ||
-            (peer_.mood == Mood::one_fewer && slot + 1 == accepted.size() && accepted.size() > 1)) {
+        if (peer_.mood == Mood::one_fewer && slot + 1 == accepted.size() && accepted.size() > 1) {
             continue;
         }
         reply("250 2.0.0 taken");

@@ -38,9 +38,12 @@ MessageFact& Truth::begin(queue::MessageId id, std::string content, const std::v
         fact.ordinal = static_cast<queue::Ordinal>(message.recipients.size());
         message.recipients.push_back(std::move(fact));
     }
-    if (!tokens_.emplace(id.value(), token).second) {
+    // Of a message that never became one, the id may come again after a crash.
+    const auto earlier = tokens_.find(id.value());
+    if (earlier != tokens_.end() && messages_.at(earlier->second).answer == MessageFact::Answer::accepted) {
         broken(1, "an id was given out twice", message, nullptr);
     }
+    tokens_[id.value()] = token;
     ++counts.messages;
     counts.recipients += addresses.size();
     return message;
@@ -175,6 +178,14 @@ void Truth::recorded(const std::vector<queue::RecipientUpdate>& updates) {
         }
         if (update.state == RecipientState::delivered) {
             fact.copy = Fact::Copy::recorded;
+        }
+    }
+}
+
+void Truth::clock_jumped() {
+    for (auto& [token, message] : messages_) {
+        for (Fact& fact : message.recipients) {
+            fact.may_go_at_once = true;
         }
     }
 }

@@ -42,7 +42,7 @@ struct Fact {
     int copies = 0;
     bool refused_for_good = false;  ///< by a store, on the wire
     bool in_flight = false;
-    bool may_go_at_once = false;  ///< an operator said so, or a new life of the gateway may not know better
+    bool may_go_at_once = false;  ///< the wall clock jumped since it was recorded
     std::optional<queue::RecipientUpdate> recorded;
     std::vector<queue::RecipientUpdate> submitted;  ///< since
 };
@@ -102,6 +102,8 @@ public:
     void submitted(const std::vector<queue::RecipientUpdate>& updates);
     void recorded(const std::vector<queue::RecipientUpdate>& updates);
     void crashed();
+    /// What was due by the clock before may be on its way.
+    void clock_jumped();
     /// What a new life finds in the queue: all of it.
     void found(const std::vector<queue::QueuedMessage>& queue);
     /// Everything well, and long enough: what may be left.

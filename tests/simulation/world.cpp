@@ -274,6 +274,7 @@ void World::plan_disk_trouble() {
     if (random_.chance(20)) {
         timeline_.at(random_.between(0, end_of_trouble_), [this] {
             timeline_.skew += random_.between(-hour, hour);
+            truth_.clock_jumped();
             trace("the wall clock jumps");
         });
     }
