@@ -112,9 +112,6 @@ private:
         } catch (const SqliteError& error) {
             last_error_ = error.what();
             return error.is_corrupt() ? ReadError::damaged : ReadError::failed;
-        } catch (const DamagedRow& row) {
-            last_error_ = row.what();
-            return ReadError::damaged;
         }
     }
 

@@ -4,11 +4,14 @@
 
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <atomic>
+#include <optional>
 #include <utility>
 
 #include "queue/detail/codec.hpp"
 #include "queue/detail/database_file.hpp"
+#include "queue/detail/disk_reserve.hpp"
 #include "queue/detail/file_lock.hpp"
 #include "queue/detail/history_log.hpp"
 #include "queue/detail/writer.hpp"
@@ -41,7 +44,20 @@ private:
 
 /// What the parts of one incoming message have in common. Its fields are the writer's.
 struct Incoming {
-    bool lost = false;  ///< parts of it were rolled back: it cannot become a message any more
+    StoreStatus status = StoreStatus::stored;  ///< else parts of it are gone: it cannot become a message any more
+    std::optional<std::uint64_t> generation;   ///< of the file, when the first part was written
+
+    [[nodiscard]] bool is_whole(const Tables& tables) {
+        if (generation && *generation != tables.generation()) {
+            lose(StoreStatus::failed);
+        }
+        return status == StoreStatus::stored;
+    }
+    void lose(StoreStatus why) {
+        if (status == StoreStatus::stored) {
+            status = why;
+        }
+    }
 };
 
 class AppendCommand final : public Command {
@@ -51,18 +67,19 @@ public:
         : id_(id), number_(number), bytes_(std::move(bytes)), incoming_(std::move(incoming)), done_(std::move(done)) {}
     [[nodiscard]] Haste haste() const override { return Haste::now; }
     void execute(Tables& tables, BatchEffects&) override {
-        if (!incoming_->lost) {
+        if (incoming_->is_whole(tables)) {
             tables.insert_chunk(id_, number_, bytes_);
+            incoming_->generation = tables.generation();
         }
     }
     void executed() override {
         bytes_ = {};
-        tell(incoming_->lost ? StoreStatus::failed : StoreStatus::stored);
+        tell(incoming_->status);
     }
-    void rolled_back() override { incoming_->lost = true; }
+    void rolled_back(StoreStatus why) override { incoming_->lose(why); }
     void finish(StoreStatus status) override {
         if (status != StoreStatus::stored) {
-            incoming_->lost = true;
+            incoming_->lose(status);
         }
         tell(status);
     }
@@ -76,6 +93,20 @@ private:
     MessageId id_;
     std::uint32_t number_;
     std::string bytes_;
+    std::shared_ptr<Incoming> incoming_;
+    StoreCompletion done_;
+};
+
+/// Nothing to write; answered in its turn.
+class NoPartCommand final : public Command {
+public:
+    NoPartCommand(std::shared_ptr<Incoming> incoming, StoreCompletion done)
+        : incoming_(std::move(incoming)), done_(std::move(done)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables&, BatchEffects&) override {}
+    void finish(StoreStatus status) override { done_(status == StoreStatus::stored ? incoming_->status : status); }
+
+private:
     std::shared_ptr<Incoming> incoming_;
     StoreCompletion done_;
 };
@@ -101,12 +132,13 @@ public:
         detail::Checksum checksum{};
         StoreCompletion done;
         detail::HistoryLog* history = nullptr;
+        detail::Writer* writer = nullptr;
         HistoryEvent event;
     };
     explicit CommitCommand(Parts parts) : parts_(std::move(parts)) {}
     [[nodiscard]] Haste haste() const override { return Haste::commit; }
     void execute(Tables& tables, BatchEffects& effects) override {
-        if (parts_.incoming->lost) {
+        if (!parts_.incoming->is_whole(tables)) {
             return;
         }
         tables.insert_message(*parts_.message, parts_.chunks, parts_.checksum, *parts_.content);
@@ -114,11 +146,13 @@ public:
         effects.committed.push_back(parts_.message);
     }
     void finish(StoreStatus status) override {
-        if (status == StoreStatus::stored && parts_.incoming->lost) {
-            status = StoreStatus::failed;
+        if (status == StoreStatus::stored) {
+            status = parts_.incoming->status;
         }
         if (status == StoreStatus::stored) {
             parts_.history->add(std::move(parts_.event));
+        } else if (parts_.chunks > 0) {
+            parts_.writer->push(std::make_unique<AbortCommand>(parts_.message->envelope.id));
         }
         parts_.done(status);
     }
@@ -215,6 +249,7 @@ public:
     struct Opened {
         FileLock lock;
         std::unique_ptr<Connection> connection;
+        std::unique_ptr<DiskReserve> reserve;
     };
     SqliteStoreImpl(const SqliteStoreOptions& options, const Clock& clock, StoreListener& listener, Opened opened)
         : options_(options),
@@ -224,7 +259,8 @@ public:
           lock_(std::move(opened.lock)),
           history_(history_path(options.path), options.history, clock, options.by_hand),
           budget_(std::make_shared<Budget>(options.hand_over_budget)),
-          writer_({options.path, nullptr, options.by_hand}, std::move(opened.connection), clock, listener),
+          writer_({options.path, options.vfs, options.log_octets_max, options.try_again_after, options.by_hand},
+                  std::move(opened.connection), std::move(opened.reserve), clock, listener),
           ids_(clock, 0, MessageId(writer_.last_id.load())) {}
 
     [[nodiscard]] StoreStatus admit(std::uint64_t size_hint) override;
@@ -276,6 +312,7 @@ public:
     void push(std::unique_ptr<Command> command) { writer_.push(std::move(command)); }
     [[nodiscard]] HistoryLog& history() { return history_; }
     void message_ended() { writer_.expected.fetch_sub(1, std::memory_order_relaxed); }
+    [[nodiscard]] Writer& writer() { return writer_; }
     /// The content for the scheduler, when it is small enough and there is room.
     [[nodiscard]] std::shared_ptr<const std::string> for_hand_over(
         const std::shared_ptr<const std::string>& content) const;
@@ -315,6 +352,11 @@ public:
     [[nodiscard]] MessageId id() const override { return id_; }
 
     void append(std::string part, StoreCompletion done) override {
+        if (part.empty()) {
+            // No row for it: an empty part is the end of a content.
+            store_.push(std::make_unique<NoPartCommand>(incoming_, std::move(done)));
+            return;
+        }
         checksum_.add_content(part);
         size_ += part.size();
         store_.push(std::make_unique<AppendCommand>(id_, parts_++, std::move(part), incoming_, std::move(done)));
@@ -334,6 +376,7 @@ public:
         parts.incoming = incoming_;
         parts.done = std::move(done);
         parts.history = &store_.history();
+        parts.writer = &store_.writer();
         parts.event = accepted_event(envelope, recipients);
         parts.message = std::make_shared<CommittedMessage>();
         parts.message->envelope = std::move(envelope);
@@ -377,7 +420,8 @@ StoreStatus SqliteStoreImpl::admit(std::uint64_t size_hint) {
         return StoreStatus::failed;
     }
     const std::uint64_t free = free_disk();
-    if (free < minimum_free_disk_ || free - minimum_free_disk_ < size_hint || writer_.messages() >= maximum_messages_) {
+    if (writer_.full() || free < minimum_free_disk_ || free - minimum_free_disk_ < size_hint ||
+        writer_.messages() >= maximum_messages_) {
         return StoreStatus::disk_full;
     }
     return StoreStatus::stored;
@@ -402,6 +446,13 @@ std::shared_ptr<const std::string> SqliteStoreImpl::for_hand_over(
 
 }  // namespace detail
 
+namespace {
+
+// When the disk fills up the log may be 40 MiB large, and to move it into the file may take as much.
+constexpr std::uint64_t reserve_octets = 64ULL << 20;
+
+}  // namespace
+
 Result<std::unique_ptr<SqliteStore>, OpenError> SqliteStore::open(const SqliteStoreOptions& options, const Clock& clock,
                                                                   StoreListener& listener) {
     if (auto refused = detail::check_place(options.path)) {
@@ -412,11 +463,17 @@ Result<std::unique_ptr<SqliteStore>, OpenError> SqliteStore::open(const SqliteSt
         return lock.error();
     }
     try {
-        auto connection = detail::open_queue_file(options.path, nullptr);
+        auto connection = detail::open_queue_file(options.path, options.vfs);
         if (!connection.has_value()) {
             return connection.error();
         }
-        detail::SqliteStoreImpl::Opened opened{std::move(*lock), std::move(*connection)};
+        auto reserve = std::make_unique<detail::FileReserve>(
+            options.path, options.minimum_free_disk > 0 && !options.by_hand ? reserve_octets : 0);
+        // Without it the queue opens all the same: what is in it can only be delivered by a gateway that runs.
+        if (!reserve->restore()) {
+            listener.warning("there is no room on the disk for the reserve of the queue");
+        }
+        detail::SqliteStoreImpl::Opened opened{std::move(*lock), std::move(*connection), std::move(reserve)};
         std::unique_ptr<SqliteStore> store =
             std::make_unique<detail::SqliteStoreImpl>(options, clock, listener, std::move(opened));
         return store;

@@ -15,8 +15,8 @@
 namespace postern::queue {
 
 struct SqliteStoreOptions {
-    std::filesystem::path path;                      ///< the history lies beside it: path + "-history"
-    std::uint64_t minimum_free_disk = 512ULL << 20;  ///< octets; below it admit() says disk_full
+    std::filesystem::path path;  ///< the history lies beside it (path + "-history"), lock and reserve too
+    std::uint64_t minimum_free_disk = 512ULL << 20;  ///< octets; below it admit() says disk_full. 0: no reserve either
     std::uint64_t maximum_messages = 5'000'000;
     Duration history = std::chrono::hours(24 * 7);  ///< 0: no history
     /// The content of a fresh message is handed on in memory up to this size, and while the sum stays below the budget.
@@ -24,6 +24,11 @@ struct SqliteStoreOptions {
     std::uint64_t hand_over_budget = 16ULL << 20;
     /// No threads of its own: everything is done in work() and work_on_history(), so that a simulation owns the order.
     bool by_hand = false;
+    /// The write-ahead log, which only a reader that keeps a read transaction open lets grow, may be so large; then
+    /// admit() says disk_full. All of it is read when the gateway starts after a crash.
+    std::uint64_t log_octets_max = 1ULL << 30;
+    Duration try_again_after = std::chrono::seconds(1);  ///< of a store that closed itself, and of a full disk
+    const char* vfs = nullptr;  ///< SQLite's file layer by name; tests have one that fails on demand
 };
 
 /// Why a store could not be opened.

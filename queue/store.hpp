@@ -115,6 +115,9 @@ public:
     virtual void batch_done() = 0;
     /// The store closed itself after an error (`error` says which), or is back (`error` empty).
     virtual void health_changed(const std::string& error) = 0;
+    /// Something that an operator should look at while it goes on: the disk filled up, a reader keeps the log from
+    /// being emptied.
+    virtual void warning(const std::string& text) { static_cast<void>(text); }
 };
 
 class Store {

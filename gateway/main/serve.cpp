@@ -65,6 +65,7 @@ public:
             engine->health_changed(error);
         }
     }
+    void warning(const std::string& text) override { log_.problem("queue: " + text); }
     [[nodiscard]] std::string error() const {
         const std::lock_guard lock(mutex_);
         return error_;

@@ -4,6 +4,7 @@
 #define XXH_STATIC_LINKING_ONLY  // the state as a member, not behind another allocation
 #include <xxhash.h>
 
+#include <algorithm>
 #include <cstring>
 #include <limits>
 
@@ -14,26 +15,20 @@ namespace postern::queue::detail {
 namespace {
 
 template <class Enum>
-Enum read_enum(const Statement& row, int column, Enum greatest, const char* name) {
+Enum read_enum(const Statement& row, int column, Enum greatest, Enum otherwise) {
     const std::int64_t value = row.integer(column);
-    if (value < 0 || value > static_cast<std::int64_t>(greatest)) {
-        throw DamagedRow(std::string(name) + " is " + std::to_string(value));
-    }
-    return static_cast<Enum>(value);
+    return value < 0 || value > static_cast<std::int64_t>(greatest) ? otherwise : static_cast<Enum>(value);
 }
 
-std::uint32_t read_count(const Statement& row, int column, const char* name) {
-    const std::int64_t value = row.integer(column);
-    if (value < 0 || value > std::numeric_limits<std::uint32_t>::max()) {
-        throw DamagedRow(std::string(name) + " is " + std::to_string(value));
-    }
-    return static_cast<std::uint32_t>(value);
+std::uint32_t read_count(const Statement& row, int column) {
+    constexpr std::int64_t greatest = std::numeric_limits<std::uint32_t>::max();
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(row.integer(column), 0, greatest));
 }
 
-mail::Mailbox read_mailbox(std::string_view text, const char* name) {
+mail::Mailbox read_mailbox(std::string_view text) {
     auto mailbox = mail::Mailbox::parse(text, mail::Utf8::allowed);
     if (!mailbox) {
-        throw DamagedRow(std::string(name) + " is not an address");
+        mailbox = mail::Mailbox::parse(unreadable_address, mail::Utf8::allowed);
     }
     return std::move(*mailbox);
 }
@@ -44,18 +39,14 @@ Envelope read_envelope(const Statement& row, int first) {
     Envelope envelope;
     envelope.id = MessageId(row.integer(first));
     envelope.received_at = from_stored(row.integer(first + 1));
-    const std::int64_t size = row.integer(first + 2);
-    if (size < 0) {
-        throw DamagedRow("size is " + std::to_string(size));
-    }
-    envelope.size = static_cast<std::uint64_t>(size);
+    envelope.size = static_cast<std::uint64_t>(std::max<std::int64_t>(0, row.integer(first + 2)));
     if (const auto sender = row.text(first + 3); !sender.empty()) {
-        envelope.sender = mail::ReversePath(read_mailbox(sender, "sender"));
+        envelope.sender = mail::ReversePath(read_mailbox(sender));
     }
-    envelope.body_type = read_enum(row, first + 4, BodyType::eight_bit_mime, "body_type");
+    envelope.body_type = read_enum(row, first + 4, BodyType::eight_bit_mime, BodyType::eight_bit_mime);
     envelope.has_8bit = row.integer(first + 5) != 0;
     envelope.smtputf8 = row.integer(first + 6) != 0;
-    envelope.dsn.ret = read_enum(row, first + 7, mail::DsnReturn::headers, "dsn_ret");
+    envelope.dsn.ret = read_enum(row, first + 7, mail::DsnReturn::headers, mail::DsnReturn());
     envelope.dsn.envid = row.text(first + 8);
     envelope.client.address = row.text(first + 9);
     envelope.client.helo = row.text(first + 10);
@@ -65,15 +56,15 @@ Envelope read_envelope(const Statement& row, int first) {
 }
 
 Recipient read_recipient(const Statement& row, int first) {
-    Recipient recipient(read_mailbox(row.text(first + 1), "recipient"));
-    recipient.ordinal = read_count(row, first, "ordinal");
+    Recipient recipient(read_mailbox(row.text(first + 1)));
+    recipient.ordinal = read_count(row, first);
     recipient.backend = row.text(first + 2);
-    recipient.state = read_enum(row, first + 3, RecipientState::removed, "state");
-    recipient.attempts = read_count(row, first + 4, "attempts");
-    recipient.unknowns = read_count(row, first + 5, "unknowns");
+    recipient.state = read_enum(row, first + 3, RecipientState::removed, RecipientState::held);
+    recipient.attempts = read_count(row, first + 4);
+    recipient.unknowns = read_count(row, first + 5);
     recipient.next_attempt_at = from_stored(row.integer(first + 6));
     recipient.last_reply = row.text(first + 7);
-    recipient.dsn.notify = read_enum(row, first + 8, static_cast<mail::DsnNotify>(15), "dsn_notify");
+    recipient.dsn.notify = read_enum(row, first + 8, static_cast<mail::DsnNotify>(15), mail::DsnNotify());
     recipient.dsn.orcpt = row.text(first + 9);
     recipient.failed = row.integer(first + 10) != 0;
     return recipient;
@@ -84,14 +75,14 @@ HistoryEvent read_history_event(const Statement& row, int first) {
     event.message = MessageId(row.integer(first));
     event.at = from_stored(row.integer(first + 1));
     if (!row.is_null(first + 2)) {
-        event.ordinal = read_count(row, first + 2, "ordinal");
+        event.ordinal = read_count(row, first + 2);
     }
     event.event = row.text(first + 3);
     event.sender = row.text(first + 4);
     event.recipient = row.text(first + 5);
     event.backend = row.text(first + 6);
     event.endpoint = row.text(first + 7);
-    event.attempt = read_count(row, first + 8, "attempt");
+    event.attempt = read_count(row, first + 8);
     event.duration = Duration(row.integer(first + 9));
     event.reply = row.text(first + 10);
     event.actor = row.text(first + 11);

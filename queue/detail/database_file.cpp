@@ -2,12 +2,16 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "queue/detail/schema.hpp"
 
@@ -15,7 +19,10 @@ namespace postern::queue::detail {
 
 namespace {
 
-constexpr long cifs_magic = 0xFF534D42;  // not in linux/magic.h
+constexpr long cifs_magic = 0xFF534D42;              // not in linux/magic.h
+constexpr sqlite3_int64 log_block_octets = 1 << 16;  // SQLite's own layer takes less than 128 KiB at once
+constexpr int busy_milliseconds = 2000;
+constexpr std::chrono::seconds verify_time_max{2};  // nothing is accepted meanwhile
 
 OpenError refusal(OpenError::Kind kind, std::string text) {
     OpenError error;
@@ -42,9 +49,10 @@ std::optional<OpenError> wrong_schema(SchemaState state, const std::filesystem::
     return std::nullopt;
 }
 
-/// Made before SQLite makes it, so that no moment has wider permissions; -wal and -shm take the file's over.
+/// Made before SQLite makes it, so that no moment has wider permissions; -wal and -shm take the file's over. A file
+/// that exists is not opened: to close it again would drop the locks that a reader of this process holds on it.
 void create_private(const std::filesystem::path& file) {
-    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (descriptor >= 0) {
         ::close(descriptor);
     }
@@ -58,6 +66,11 @@ std::optional<OpenError> check_place(const std::filesystem::path& file) {
     struct stat entry {};
     if (::lstat(file.c_str(), &entry) == 0 && !S_ISREG(entry.st_mode)) {
         return refusal(OpenError::Kind::refused, file.string() + " is not a plain file; the queue follows no links");
+    }
+    if (::lstat(file.c_str(), &entry) == 0 && entry.st_nlink > 1) {
+        return refusal(OpenError::Kind::refused, file.string() +
+                                                     " has a second name (a hard link); used by that one it would lose "
+                                                     "its write-ahead log. Remove the other name");
     }
     struct statfs system {};
     const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
@@ -73,9 +86,64 @@ std::optional<OpenError> check_place(const std::filesystem::path& file) {
     return std::nullopt;
 }
 
+void write_log_again(Connection& connection) {
+    // Seen inside a transaction, so that nobody else writes to the log meanwhile.
+    connection.execute("BEGIN IMMEDIATE");
+    sqlite3_file* log = nullptr;
+    int code = sqlite3_file_control(connection.handle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    sqlite3_int64 size = 0;
+    if (code == SQLITE_OK && log != nullptr && log->pMethods != nullptr) {
+        code = log->pMethods->xFileSize(log, &size);
+        std::vector<char> bytes(static_cast<std::size_t>(std::min<sqlite3_int64>(size, log_block_octets)));
+        for (sqlite3_int64 at = 0; code == SQLITE_OK && at < size; at += log_block_octets) {
+            const int count = static_cast<int>(std::min<sqlite3_int64>(size - at, log_block_octets));
+            code = log->pMethods->xRead(log, bytes.data(), count, at);
+            if (code == SQLITE_OK) {
+                code = log->pMethods->xWrite(log, bytes.data(), count, at);
+            }
+        }
+        if (code == SQLITE_OK && size > 0) {
+            code = log->pMethods->xSync(log, SQLITE_SYNC_NORMAL);
+        }
+    }
+    connection.execute("ROLLBACK");
+    if (code != SQLITE_OK) {
+        throw SqliteError(code, "the write-ahead log cannot be written again: " + std::string(sqlite3_errstr(code)));
+    }
+}
+
+void verify_pages(Connection& connection) {
+    const auto until = std::chrono::steady_clock::now() + verify_time_max;
+    auto too_long = [](void* time) {
+        return std::chrono::steady_clock::now() > *static_cast<const std::chrono::steady_clock::time_point*>(time) ? 1
+                                                                                                                   : 0;
+    };
+    sqlite3_progress_handler(connection.handle(), 10'000, too_long,
+                             const_cast<std::chrono::steady_clock::time_point*>(&until));
+    std::string verdict;
+    try {
+        verdict = connection.query_text("PRAGMA quick_check(1)");
+    } catch (const SqliteError& error) {
+        sqlite3_progress_handler(connection.handle(), 0, nullptr, nullptr);
+        if (error.code() == SQLITE_INTERRUPT) {
+            return;
+        }
+        throw;
+    }
+    sqlite3_progress_handler(connection.handle(), 0, nullptr, nullptr);
+    if (verdict != "ok") {
+        throw SqliteError(SQLITE_CORRUPT, "the check of the queue file found: " + verdict);
+    }
+}
+
 Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesystem::path& file, const char* vfs) {
     create_private(file);
     auto connection = std::make_unique<Connection>(file, OpenMode::create, vfs);
+    if (connection->is_read_only()) {
+        return refusal(OpenError::Kind::refused, file.string() + " cannot be written by this user");
+    }
+    sqlite3_busy_timeout(connection->handle(), busy_milliseconds);
+    sqlite3_db_config(connection->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);  // until all went well
     connection->execute("PRAGMA locking_mode=NORMAL");
     connection->execute("PRAGMA page_size=4096");
     if (auto wrong = wrong_schema(queue_schema_state(*connection), file)) {
@@ -87,12 +155,16 @@ Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesy
     // secure_delete is on in Debian's build: it would write every page of a message that is gone once more.
     connection->execute(
         "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; "
-        "PRAGMA cache_size=-16384; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; PRAGMA journal_size_limit=-1; "
-        "PRAGMA trusted_schema=OFF");
+        "PRAGMA cache_size=-16384; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; "
+        "PRAGMA journal_size_limit=67108864; PRAGMA trusted_schema=OFF");
+    write_log_again(*connection);
     migrate_queue(*connection);
     connection->execute(
         "BEGIN IMMEDIATE; DELETE FROM chunk WHERE message IN (SELECT message FROM incoming); DELETE FROM incoming; "
         "COMMIT");
+    // From here on the writer waits by itself, and not at all where it only looks whether it could.
+    sqlite3_busy_timeout(connection->handle(), 0);
+    sqlite3_db_config(connection->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, nullptr);
     return connection;
 }
 

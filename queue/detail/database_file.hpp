@@ -23,6 +23,14 @@ namespace postern::queue::detail {
 /// The same for the history, with relaxed flushing.
 [[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_history_file(const std::filesystem::path& file);
 
+/// Writes the write-ahead log over with what it holds, and flushes it. After a flush that failed, in this process or in
+/// one before it, the kernel may take pages for clean that never reached the disk: what is read from the log now may be
+/// in memory alone, and a further flush would say that all is well. Throws SqliteError.
+void write_log_again(Connection& connection);
+
+/// SQLite's own check of the pages and rows, as far as two seconds go. Throws SqliteError (corrupt) with what it found.
+void verify_pages(Connection& connection);
+
 /// SqliteError as the operator hears it.
 [[nodiscard]] OpenError open_error(const SqliteError& error, const std::filesystem::path& file);
 

@@ -29,10 +29,17 @@ int open_flags(OpenMode mode) {
     return common;
 }
 
+/// NOFOLLOW refuses links in the folder's path too, and a folder that lies on another disk is nothing unusual.
+std::filesystem::path with_real_folder(const std::filesystem::path& path) {
+    std::error_code error;
+    const auto folder = std::filesystem::canonical(path.has_parent_path() ? path.parent_path() : ".", error);
+    return error ? path : folder / path.filename();
+}
+
 }  // namespace
 
 Connection::Connection(const std::filesystem::path& path, OpenMode mode, const char* vfs) {
-    const int code = sqlite3_open_v2(path.c_str(), &handle_, open_flags(mode), vfs);
+    const int code = sqlite3_open_v2(with_real_folder(path).c_str(), &handle_, open_flags(mode), vfs);
     if (code != SQLITE_OK) {
         const std::string text = handle_ != nullptr ? sqlite3_errmsg(handle_) : sqlite3_errstr(code);
         sqlite3_close(handle_);
@@ -68,6 +75,7 @@ std::string Connection::query_text(const char* sql) {
 }
 
 bool Connection::in_autocommit() const noexcept { return sqlite3_get_autocommit(handle_) != 0; }
+bool Connection::is_read_only() const noexcept { return sqlite3_db_readonly(handle_, "main") == 1; }
 std::int64_t Connection::changes() const noexcept { return sqlite3_changes64(handle_); }
 
 Statement::Statement(Connection& connection, std::string_view sql) : connection_(connection) {

@@ -35,17 +35,12 @@ private:
     int extended_code_;
 };
 
-/// A row that is in the database but cannot be true (an address that does not parse, a state out of range).
-class DamagedRow : public std::runtime_error {
-public:
-    using std::runtime_error::runtime_error;
-};
-
 enum class OpenMode : std::uint8_t { read_only, read_write, create };
 
 class Connection {
 public:
-    /// `vfs`: the name of the SQLite file layer, nullptr for the usual one; tests pass one that fails on demand.
+    /// The folder may be reached by a link; the file itself may not be one. `vfs`: the name of the SQLite file layer,
+    /// nullptr for the usual one; tests pass one that fails on demand.
     Connection(const std::filesystem::path& path, OpenMode mode, const char* vfs = nullptr);
     ~Connection();
     Connection(const Connection&) = delete;
@@ -59,6 +54,8 @@ public:
 
     /// No transaction is open.
     [[nodiscard]] bool in_autocommit() const noexcept;
+    /// SQLite opens a file that cannot be written for reading alone, without a word.
+    [[nodiscard]] bool is_read_only() const noexcept;
     /// Rows changed by the last INSERT, UPDATE or DELETE.
     [[nodiscard]] std::int64_t changes() const noexcept;
     [[nodiscard]] sqlite3* handle() const noexcept { return handle_; }

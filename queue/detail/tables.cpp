@@ -16,8 +16,9 @@ std::string load_due_sql() {
 
 }  // namespace
 
-Tables::Tables(Connection& connection)
+Tables::Tables(Connection& connection, std::uint64_t generation)
     : connection_(connection),
+      generation_(generation),
       insert_message_(
           connection,
           "INSERT INTO message (id, received_at, size, sender, body_type, has_8bit, smtputf8, dsn_ret, dsn_envid, "
@@ -147,10 +148,11 @@ bool Tables::apply(const RecipientUpdate* first, const RecipientUpdate* last) {
     return true;
 }
 
-void Tables::delete_message(MessageId message) {
+bool Tables::delete_message(MessageId message) {
     delete_recipients_.bind(1, message.value()).run();
     delete_chunks_.bind(1, message.value()).run();
     delete_message_.bind(1, message.value()).run();
+    return connection_.changes() > 0;
 }
 
 DuePage Tables::load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after,

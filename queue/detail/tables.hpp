@@ -1,7 +1,7 @@
 // The writer's statements: what is done to the rows, one function a deed. Knows the schema; knows no thread and no
 // transaction.
 //
-// All throw SqliteError; load functions DamagedRow too.
+// All throw SqliteError.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,11 @@ namespace postern::queue::detail {
 
 class Tables {
 public:
-    explicit Tables(Connection& connection);
+    /// `generation`: how often the file was opened before, by this writer.
+    explicit Tables(Connection& connection, std::uint64_t generation = 0);
+
+    /// Chunks written under another generation are gone: opening sweeps what was still coming in.
+    [[nodiscard]] std::uint64_t generation() const noexcept { return generation_; }
 
     void insert_chunk(MessageId message, std::uint32_t number, std::string_view bytes);
     /// The envelope, all recipients, and the content behind the chunks. `parts`: the number of chunks.
@@ -35,7 +39,8 @@ public:
     [[nodiscard]] std::vector<std::string> load_domains(const std::string& backend);
     void reassign(const std::string& domain_key, const std::string& backend);
 
-    void delete_message(MessageId message);
+    /// False: there was no such message.
+    bool delete_message(MessageId message);
 
     [[nodiscard]] std::int64_t meta(const char* key);
     void set_meta(const char* key, std::int64_t value);
@@ -46,6 +51,7 @@ private:
     [[nodiscard]] bool is_undone(MessageId message, Ordinal ordinal);
 
     Connection& connection_;
+    const std::uint64_t generation_;
     Statement insert_message_;
     Statement insert_recipient_;
     Statement insert_chunk_;

@@ -1,10 +1,12 @@
 #include "queue/detail/writer.hpp"
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <utility>
 
 #include "queue/detail/database_file.hpp"
+#include "queue/detail/log_readers.hpp"
 
 namespace postern::queue::detail {
 
@@ -15,11 +17,17 @@ namespace {
 constexpr std::chrono::microseconds pause_alone{250};
 constexpr std::chrono::microseconds pause_expecting{2000};
 constexpr std::chrono::microseconds gather_max{6000};
-constexpr std::chrono::microseconds gather_results_max{1000};  // connections wait, each with its next message
-constexpr std::chrono::seconds reopen_interval{1};
+constexpr std::chrono::microseconds gather_results_max{1000};   // connections wait, each with its next message
 constexpr std::chrono::milliseconds open_transaction_max{200};  // of a message that only trickles in
 constexpr std::size_t batch_commands_max = 2048;
 constexpr int checkpoint_pages = 8192;  // 32 MiB: the log is written over and over, and stays in the page cache
+constexpr int warn_pages = 8 * checkpoint_pages;
+constexpr std::uint64_t page_octets = 4096;
+constexpr std::chrono::seconds busy_time_max{5};  // for a stranger's write lock to go
+constexpr std::chrono::milliseconds busy_pause{5};
+
+/// Takes in something new, which may not be on a full disk.
+bool adds(const Command& command) { return command.haste() != Command::Haste::relaxed; }
 
 int remember_log_pages(void* pages, sqlite3*, const char*, int count) {
     *static_cast<int*>(pages) = count;
@@ -28,11 +36,12 @@ int remember_log_pages(void* pages, sqlite3*, const char*, int count) {
 
 }  // namespace
 
-Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, const Clock& clock,
-               StoreListener& listener)
+Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, std::unique_ptr<DiskReserve> reserve,
+               const Clock& clock, StoreListener& listener)
     : options_(std::move(options)),
       clock_(clock),
       listener_(listener),
+      reserve_(std::move(reserve)),
       connection_(std::move(connection)),
       tables_(std::make_unique<Tables>(*connection_)),
       checkpoint_at_(checkpoint_pages) {
@@ -96,7 +105,16 @@ void Writer::run() {
         const Next next = gather();
         step(next);
         if (next == Next::end) {
-            return;
+            // A completion may have asked for more.
+            std::unique_lock lock(mutex_);
+            if (incoming_.empty()) {
+                lock.unlock();
+                if (!doubtful_.empty()) {
+                    reopen_at_ = {};
+                    try_to_reopen();  // what was refused shall not be found there by the next start
+                }
+                return;
+            }
         }
     }
 }
@@ -108,6 +126,9 @@ void Writer::step(Next next) {
     execute_new();
     if (next != Next::execute || batch_.size() >= batch_commands_max) {
         flush();
+    }
+    if (full()) {
+        try_to_take_in_again();
     }
 }
 
@@ -125,8 +146,8 @@ Writer::Next Writer::gather() {
     if (commits_ + relaxed_ == 0 && !something()) {
         asleep_ = true;
         bool came = true;
-        if (!healthy()) {
-            came = work_.wait_for(lock, reopen_interval, something);
+        if (!healthy() || full()) {
+            came = work_.wait_for(lock, options_.try_again_after, something);
         } else if (transaction_) {
             came = work_.wait_for(lock, open_transaction_max, something);
         } else {
@@ -181,9 +202,21 @@ void Writer::take() {
 }
 
 void Writer::begin_if_needed() {
-    if (!transaction_) {
-        connection_->execute("BEGIN IMMEDIATE");
-        transaction_ = true;
+    if (transaction_) {
+        return;
+    }
+    // Nobody else should write here; but somebody who looks into the file with a shell may hold the lock for a moment.
+    for (auto waited = busy_pause * 0;; waited += busy_pause) {
+        try {
+            connection_->execute("BEGIN IMMEDIATE");
+            transaction_ = true;
+            return;
+        } catch (const SqliteError& error) {
+            if (error.code() != SQLITE_BUSY || waited >= busy_time_max) {
+                throw;
+            }
+        }
+        std::this_thread::sleep_for(busy_pause);
     }
 }
 
@@ -191,6 +224,9 @@ void Writer::execute_new() {
     if (!healthy()) {
         answer(StoreStatus::failed);
         return;
+    }
+    if (full()) {
+        refuse_new();
     }
     try {
         for (; done_ < batch_.size(); ++done_) {
@@ -200,9 +236,21 @@ void Writer::execute_new() {
         }
     } catch (const SqliteError& error) {
         retry_alone(error);
-    } catch (const DamagedRow& row) {
-        retry_alone(SqliteError(SQLITE_CONSTRAINT, row.what()));
     }
+}
+
+void Writer::refuse_new() {
+    Commands rest;
+    Commands refused;
+    for (std::size_t i = 0; i < batch_.size(); ++i) {
+        (i >= done_ && adds(*batch_[i]) ? refused : rest).push_back(std::move(batch_[i]));
+    }
+    batch_ = std::move(rest);
+    if (refused.empty()) {
+        return;
+    }
+    finish(refused, StoreStatus::disk_full);
+    listener_.batch_done();
 }
 
 void Writer::write_meta() {
@@ -237,11 +285,7 @@ void Writer::flush() {
     checkpoint_if_due();
 }
 
-void Writer::answer(StoreStatus status) {
-    Commands batch = std::exchange(batch_, {});
-    BatchEffects effects = std::exchange(effects_, {});
-    done_ = 0;
-    gather_since_.reset();
+void Writer::finish(const Commands& batch, StoreStatus status) {
     std::size_t commits = 0;
     std::size_t relaxed = 0;
     for (const auto& command : batch) {
@@ -256,6 +300,16 @@ void Writer::answer(StoreStatus status) {
     if (commits > 0) {
         last_commits_ = commits;
     }
+    for (const auto& command : batch) {
+        command->finish(status);
+    }
+}
+
+void Writer::answer(StoreStatus status) {
+    Commands batch = std::exchange(batch_, {});
+    BatchEffects effects = std::exchange(effects_, {});
+    done_ = 0;
+    gather_since_.reset();
     if (batch.empty()) {
         return;
     }
@@ -268,13 +322,11 @@ void Writer::answer(StoreStatus status) {
             listener_.committed(std::move(effects.committed));
         }
     }
-    for (const auto& command : batch) {
-        command->finish(status);
-    }
+    finish(batch, status);
     listener_.batch_done();
 }
 
-void Writer::roll_back() noexcept {
+void Writer::roll_back(StoreStatus why) noexcept {
     // After some errors SQLite has rolled back by itself.
     if (transaction_ && connection_ && !connection_->in_autocommit()) {
         sqlite3_exec(connection_->handle(), "ROLLBACK", nullptr, nullptr, nullptr);
@@ -282,7 +334,7 @@ void Writer::roll_back() noexcept {
     transaction_ = false;
     effects_ = {};
     for (std::size_t i = 0; i < done_ && i < batch_.size(); ++i) {
-        batch_[i]->rolled_back();
+        batch_[i]->rolled_back(why);
     }
     done_ = 0;
 }
@@ -292,8 +344,11 @@ void Writer::retry_alone(const SqliteError& error) {
         close(error.what());
         return;
     }
-    roll_back();
+    roll_back(error.is_full() ? StoreStatus::disk_full : StoreStatus::failed);
     Commands commands = std::exchange(batch_, {});
+    if (error.is_full()) {
+        disk_is_full(error.what());
+    }
     for (auto& command : commands) {
         if (!healthy()) {
             batch_.push_back(std::move(command));
@@ -302,6 +357,10 @@ void Writer::retry_alone(const SqliteError& error) {
         }
         StoreStatus status = StoreStatus::stored;
         batch_.push_back(std::move(command));
+        if (full() && adds(*batch_.front())) {
+            answer(StoreStatus::disk_full);
+            continue;
+        }
         try {
             begin_if_needed();
             batch_.front()->execute(*tables_, effects_);
@@ -317,76 +376,181 @@ void Writer::retry_alone(const SqliteError& error) {
                 close(alone.what());
                 continue;
             }
-            done_ = 1;
-            roll_back();
             status = alone.is_full() ? StoreStatus::disk_full : StoreStatus::failed;
-        } catch (const DamagedRow&) {
             done_ = 1;
-            roll_back();
-            status = StoreStatus::failed;
+            roll_back(status);
+            if (alone.is_full()) {
+                disk_is_full(alone.what());
+            }
         }
-        answer(status);
+        if (healthy()) {
+            answer(status);
+        } else {
+            answer(StoreStatus::failed);
+        }
     }
-    if (healthy() && connection_) {
-        // Pages of deleted messages become free for what comes next only once the log is back in the file.
-        sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr);
-        ++checkpoints_;
+}
+
+void Writer::disk_is_full(const std::string& error) {
+    if (!disk_full_) {
+        listener_.warning("the disk of the queue is full, nothing new is taken in: " + error);
+    }
+    disk_full_ = true;
+    full_ = true;
+    look_again_at_ = clock_.steady() + options_.try_again_after;
+    reserve_->give_up();
+    // Only once the log is back in the file is it written from its start again, and are pages of deleted messages free.
+    (void)checkpoint(Checkpoint::passive);
+}
+
+void Writer::try_to_take_in_again() {
+    if (!healthy() || clock_.steady() < look_again_at_) {
+        return;
+    }
+    look_again_at_ = clock_.steady() + options_.try_again_after;
+    if (transaction_) {
+        flush();
+    }
+    if (!healthy() || !checkpoint(log_full_ ? Checkpoint::truncate : Checkpoint::passive)) {
+        return;
+    }
+    disk_full_ = disk_full_ && !reserve_->restore();
+    log_full_ = log_full_ && log_octets() > options_.log_octets_max / 2;
+    full_ = disk_full_ || log_full_;
+    if (!full()) {
+        listener_.warning("new messages are taken in again");
     }
 }
 
 void Writer::close(const std::string& error) {
-    roll_back();
+    for (const auto& message : effects_.committed) {
+        doubtful_.push_back(message->envelope.id);
+    }
+    roll_back(StoreStatus::failed);
     healthy_ = false;
     tables_.reset();
-    connection_.reset();
-    reopen_at_ = clock_.steady() + reopen_interval;
+    if (connection_) {
+        // What else SQLite would do when it closes (move the log into the file, and remove it) is for a file that is
+        // well.
+        sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+        connection_.reset();
+    }
+    reopen_at_ = clock_.steady() + options_.try_again_after;
     answer(StoreStatus::failed);
-    listener_.health_changed(error);
-    listener_.batch_done();
+    tell_problem(error);
+}
+
+void Writer::tell_problem(const std::string& error) {
+    if (problem_ != error) {
+        problem_ = error;
+        listener_.health_changed(error);
+        listener_.batch_done();
+    }
 }
 
 void Writer::try_to_reopen() {
     if (clock_.steady() < reopen_at_) {
         return;
     }
-    reopen_at_ = clock_.steady() + reopen_interval;
+    reopen_at_ = clock_.steady() + options_.try_again_after;
     try {
-        auto opened = open_queue_file(options_.file, options_.vfs);
-        if (!opened.has_value()) {
+        if (auto refused = check_place(options_.file)) {
+            tell_problem(refused->text);
             return;
         }
-        // What a failed flush left in doubt is written again, to the file itself this time, before anyone relies on it.
-        (*opened)->execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        auto opened = open_queue_file(options_.file, options_.vfs);
+        if (!opened.has_value()) {
+            tell_problem(opened.error().text);
+            return;
+        }
+        make_good(**opened);
         connection_ = std::move(*opened);
-        tables_ = std::make_unique<Tables>(*connection_);
+        tables_ = std::make_unique<Tables>(*connection_, ++generation_);
         sqlite3_wal_hook(connection_->handle(), remember_log_pages, &log_pages_);
         messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, tables_->meta("messages")));
-    } catch (const SqliteError&) {
+    } catch (const SqliteError& error) {
         tables_.reset();
         connection_.reset();
+        tell_problem(error.what());
         return;
     }
+    checkpoint_at_ = checkpoint_pages;
+    doubtful_.clear();
     healthy_ = true;
-    listener_.health_changed("");
-    listener_.batch_done();
+    tell_problem("");
+}
+
+void Writer::make_good(Connection& connection) {
+    {
+        Tables tables(connection);
+        connection.execute("BEGIN IMMEDIATE");
+        std::int64_t count = tables.meta("messages");
+        for (const MessageId id : doubtful_) {
+            count -= tables.delete_message(id) ? 1 : 0;
+        }
+        tables.set_meta("messages", count);
+        connection.execute("COMMIT");
+    }
+    verify_pages(connection);
+    log_pages_ = 0;
+    const int code =
+        sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &log_pages_, nullptr);
+    if (code != SQLITE_OK && code != SQLITE_BUSY) {
+        connection.fail(code, "checkpoint");
+    }
 }
 
 void Writer::checkpoint_if_due() {
     if (!connection_ || log_pages_ < checkpoint_at_) {
         return;
     }
+    if (checkpoint(Checkpoint::passive)) {
+        watch_log();
+    }
+}
+
+bool Writer::checkpoint(Checkpoint how) {
     int in_log = 0;
     int moved = 0;
-    const int code =
-        sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, &moved);
+    const int mode = how == Checkpoint::passive ? SQLITE_CHECKPOINT_PASSIVE : SQLITE_CHECKPOINT_TRUNCATE;
+    const int code = sqlite3_wal_checkpoint_v2(connection_->handle(), nullptr, mode, &in_log, &moved);
     ++checkpoints_;
     flushes_ += 2;  // the log's, then the file's
-    if (code != SQLITE_OK && code != SQLITE_BUSY) {
+    if (code == SQLITE_FULL) {
+        // What is in the log is safe there; but it can only grow. More room may come with the reserve.
+        if (!disk_full_) {
+            disk_is_full("checkpoint");
+        }
+    } else if (code != SQLITE_OK && code != SQLITE_BUSY) {
         close("checkpoint: " + std::string(sqlite3_errmsg(connection_->handle())));
-        return;
+        return false;
+    } else if (code == SQLITE_OK && how == Checkpoint::truncate) {
+        log_pages_ = 0;
     }
     // A reader may hold a part of the log back; then it is tried again after a while, not at every commit.
-    checkpoint_at_ = moved >= in_log ? checkpoint_pages : in_log + checkpoint_pages / 4;
+    checkpoint_at_ = code == SQLITE_OK && moved >= in_log ? checkpoint_pages : log_pages_ + checkpoint_pages / 4;
+    return healthy();
+}
+
+std::uint64_t Writer::log_octets() const { return static_cast<std::uint64_t>(log_pages_) * page_octets; }
+
+void Writer::watch_log() {
+    if (log_pages_ < warn_pages / 2) {
+        log_warned_ = false;
+    }
+    const bool too_large = log_octets() > options_.log_octets_max;
+    if ((log_pages_ >= warn_pages && !log_warned_) || (too_large && !log_full_)) {
+        log_warned_ = true;
+        listener_.warning(fmt::format(
+            "the write-ahead log of the queue has grown to {} MiB, for a reader keeps an old state of it: {}{}",
+            log_octets() >> 20, describe_processes(log_readers(options_.file)),
+            too_large ? "; nothing new is taken in until it ends" : ""));
+    }
+    if (too_large && !log_full_) {
+        log_full_ = true;
+        full_ = true;
+        look_again_at_ = clock_.steady() + options_.try_again_after;
+    }
 }
 
 }  // namespace postern::queue::detail

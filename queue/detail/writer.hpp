@@ -7,8 +7,16 @@
 // `gather_max` at most. Results of deliveries alone are in no hurry and wait `gather_max` for a commit to ride with.
 //
 // A failed COMMIT or I/O error closes the connection: the kernel may have dropped the pages, and a second fsync that
-// succeeds would mean nothing. It is opened again, its log checkpointed and its schema read, before anything is
-// answered `stored`.
+// succeeds would mean nothing. Before anything is answered `stored` again, the file is opened anew, its log written
+// once more and flushed, the messages of the failed flush removed (they were refused, but may have reached the log
+// whole), the pages checked, and the log moved into the file. A message still coming in when the file closed is lost
+// with it.
+//
+// A full disk does not close it: the reserve is given up, and until it can be had again nothing new is taken in, while
+// results of deliveries are recorded as ever.
+//
+// The log is moved into the file when it has grown by `checkpoint_pages`. A reader elsewhere can hold that up; then the
+// log grows, a warning names the process, and at `log_octets_max` nothing new is taken in.
 //
 // Threads: push() any; commands run and end on the writer's thread. Driven by hand it has none: work() does one of the
 // thread's steps, on the thread that calls it.
@@ -23,6 +31,7 @@
 #include <thread>
 #include <vector>
 
+#include "queue/detail/disk_reserve.hpp"
 #include "queue/detail/sqlite.hpp"
 #include "queue/detail/tables.hpp"
 #include "queue/sqlite_store.hpp"
@@ -46,12 +55,12 @@ public:
     };
     virtual ~Command() = default;
     [[nodiscard]] virtual Haste haste() const = 0;
-    /// In the open transaction; throws SqliteError or DamagedRow. May run again after a rollback.
+    /// In the open transaction; throws SqliteError. May run again after a rollback.
     virtual void execute(Tables& tables, BatchEffects& effects) = 0;
     /// Right after execute(), before any flush.
     virtual void executed() {}
-    /// The transaction that executed it was rolled back.
-    virtual void rolled_back() {}
+    /// The transaction that executed it was rolled back. `why`: disk_full or failed.
+    virtual void rolled_back(StoreStatus why) { static_cast<void>(why); }
     /// After the flush, or when it came to nothing. Once.
     virtual void finish(StoreStatus status) = 0;
 };
@@ -59,13 +68,16 @@ public:
 struct WriterOptions {
     std::filesystem::path file;
     const char* vfs = nullptr;
-    bool by_hand = false;  ///< no thread: see work()
+    std::uint64_t log_octets_max = 1ULL << 30;
+    Duration try_again_after = std::chrono::seconds(1);  ///< of a closed file, and of a full disk
+    bool by_hand = false;                                ///< no thread: see work()
 };
 
 class Writer {
 public:
     /// `connection` is open and migrated. The references outlive the writer.
-    Writer(WriterOptions options, std::unique_ptr<Connection> connection, const Clock& clock, StoreListener& listener);
+    Writer(WriterOptions options, std::unique_ptr<Connection> connection, std::unique_ptr<DiskReserve> reserve,
+           const Clock& clock, StoreListener& listener);
     /// Does what was pushed before, and ends. By hand, it leaves it: its commands go unanswered, as in a crash.
     ~Writer();
     Writer(const Writer&) = delete;
@@ -78,6 +90,8 @@ public:
     void work(bool to_the_end);
 
     [[nodiscard]] bool healthy() const noexcept { return healthy_.load(std::memory_order_relaxed); }
+    /// The disk is full, or the log is as large as it may become: nothing new can be taken in.
+    [[nodiscard]] bool full() const noexcept { return full_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t messages() const noexcept { return messages_.load(std::memory_order_relaxed); }
     [[nodiscard]] StoreCounters counters() const;
     /// The id that last_id must not fall below; set by the store as ids are given out.
@@ -97,22 +111,38 @@ private:
     [[nodiscard]] bool wait_for_company(std::unique_lock<std::mutex>& lock);
     void take();
     void execute_new();
+    /// Answers what would take in something new, and is not executed yet.
+    void refuse_new();
     void begin_if_needed();
     /// Ends the transaction and answers everybody in it.
     void flush();
     void write_meta();
     void answer(StoreStatus status);
-    void roll_back() noexcept;
+    void finish(const Commands& batch, StoreStatus status);
+    void roll_back(StoreStatus why) noexcept;
     /// After an error that is not the disk's end: each command in a transaction of its own, so that one cannot spoil
     /// the others.
     void retry_alone(const SqliteError& error);
+    void disk_is_full(const std::string& error);
     void close(const std::string& error);
+    /// Once for each change. Empty: it is well.
+    void tell_problem(const std::string& error);
     void try_to_reopen();
+    /// What try_to_reopen() does to a file that could be opened, before it is used. Throws SqliteError.
+    void make_good(Connection& connection);
     void checkpoint_if_due();
+    enum class Checkpoint : std::uint8_t { passive, truncate };
+    /// False: an error, and the file was closed.
+    bool checkpoint(Checkpoint how);
+    void watch_log();
+    [[nodiscard]] std::uint64_t log_octets() const;
+    /// The disk was full, or the log too large: looks whether that is over.
+    void try_to_take_in_again();
 
     const WriterOptions options_;
     const Clock& clock_;
     StoreListener& listener_;
+    std::unique_ptr<DiskReserve> reserve_;
     std::unique_ptr<Connection> connection_;  // of the thread, as all up to the mutex
     std::unique_ptr<Tables> tables_;
     Commands batch_;        // of the open transaction
@@ -122,7 +152,14 @@ private:
     std::size_t last_commits_ = 0;  // in the last flush
     int log_pages_ = 0;             // in the write-ahead log, as of the last commit
     int checkpoint_at_ = 0;
+    std::uint64_t generation_ = 0;
+    std::vector<MessageId> doubtful_;  // refused when a flush failed, and yet perhaps in the file
+    std::string problem_;              // why it is closed, as last told
+    bool disk_full_ = false;
+    bool log_full_ = false;
+    bool log_warned_ = false;
     SteadyInstant reopen_at_{};
+    SteadyInstant look_again_at_{};  // while full_
     std::optional<SteadyInstant> gather_since_;
 
     std::mutex mutex_;
@@ -136,6 +173,7 @@ private:
     bool stop_ = false;
 
     std::atomic<bool> healthy_{true};
+    std::atomic<bool> full_{false};
     std::atomic<std::uint64_t> messages_{0};
     std::atomic<std::uint64_t> flushes_{0};
     std::atomic<std::uint64_t> commit_count_{0};

@@ -1,125 +1,16 @@
 // The store's promises, on a real file: what was answered `stored` is there after a restart, what was not never
 // appears, a message goes with its last recipient, and one process at a time holds the lock.
-#include <gtest/gtest.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
 #include <fstream>
-#include <future>
-#include <mutex>
-#include <set>
 
-#include "queue/detail/sqlite.hpp"
-#include "queue/sqlite_store.hpp"
+#include "tests/unit/queue/store_fixture.hpp"
 
 namespace postern::queue {
 namespace {
 
-class Ears final : public StoreListener {
-public:
-    void committed(std::vector<std::shared_ptr<const CommittedMessage>> messages) override {
-        const std::lock_guard lock(mutex_);
-        for (auto& message : messages) {
-            messages_.push_back(std::move(message));
-        }
-    }
-    void batch_done() override {}
-    void health_changed(const std::string&) override {}
-    std::size_t count() {
-        const std::lock_guard lock(mutex_);
-        return messages_.size();
-    }
-
-private:
-    std::mutex mutex_;
-    std::vector<std::shared_ptr<const CommittedMessage>> messages_;
-};
-
-Recipient recipient(const std::string& address, Ordinal ordinal) {
-    Recipient made(*mail::Mailbox::parse(address, mail::Utf8::allowed));
-    made.ordinal = ordinal;
-    made.backend = "stores";
-    return made;
-}
-
-class StoreTest : public testing::Test {
-protected:
-    StoreTest()
-        : folder_(std::filesystem::temp_directory_path() /
-                  ("postern-store-" + std::to_string(::getpid()) + "-" +
-                   testing::UnitTest::GetInstance()->current_test_info()->name())) {
-        std::filesystem::remove_all(folder_);
-        std::filesystem::create_directories(folder_);
-        options_.path = folder_ / "queue.db";
-        options_.minimum_free_disk = 0;
-    }
-    ~StoreTest() override {
-        store_.reset();
-        std::filesystem::remove_all(folder_);
-    }
-
-    void open() {
-        auto opened = SqliteStore::open(options_, clock_, ears_);
-        ASSERT_TRUE(opened.has_value()) << opened.error().text;
-        store_ = std::move(*opened);
-    }
-
-    MessageId accept(const std::vector<std::string>& addresses, const std::string& content,
-                     const std::vector<std::string>& parts = {}) {
-        auto message = store_->begin();
-        for (const std::string& part : parts) {
-            std::promise<StoreStatus> appended;
-            message->append(part, [&](StoreStatus status) { appended.set_value(status); });
-            EXPECT_EQ(appended.get_future().get(), StoreStatus::stored);
-        }
-        Envelope envelope;
-        envelope.received_at = clock_.wall();
-        std::vector<Recipient> recipients;
-        for (const std::string& address : addresses) {
-            recipients.push_back(recipient(address, static_cast<Ordinal>(recipients.size())));
-        }
-        std::promise<StoreStatus> committed;
-        message->commit(envelope, recipients, content, [&](StoreStatus status) { committed.set_value(status); });
-        EXPECT_EQ(committed.get_future().get(), StoreStatus::stored);
-        return message->id();
-    }
-
-    void record(MessageId message, Ordinal ordinal, RecipientState state) {
-        RecipientUpdate update;
-        update.message = message;
-        update.ordinal = ordinal;
-        update.state = state;
-        update.backend = "stores";
-        std::promise<StoreStatus> recorded;
-        store_->record({update}, {}, [&](StoreStatus status) { recorded.set_value(status); });
-        EXPECT_EQ(recorded.get_future().get(), StoreStatus::stored);
-    }
-
-    std::unique_ptr<Reader> reader() {
-        auto opened = open_reader(options_.path);
-        EXPECT_TRUE(opened.has_value());
-        return std::move(*opened);
-    }
-
-    std::string content(Reader& reader, MessageId id) {
-        std::string all;
-        for (std::uint32_t number = 0;; ++number) {
-            auto part = reader.content_part(id, number);
-            if (!part.has_value() || part->empty()) {
-                return all;
-            }
-            all += *part;
-        }
-    }
-
-    const std::filesystem::path folder_;
-    const SystemClock clock_;
-    SqliteStoreOptions options_;
-    Ears ears_;
-    std::unique_ptr<SqliteStore> store_;
-};
+using StoreTest = StoreFixture;
 
 TEST_F(StoreTest, KeepsEnvelopeAndContentOverARestart) {
     open();
