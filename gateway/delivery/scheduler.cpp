@@ -63,7 +63,18 @@ void Scheduler::reconfigure(Options options, Route route, const Now&) {
     std::vector<std::pair<std::string, Batch>> moved;
     for (auto& [name, backend] : backends_) {
         for (Batch& batch : backend.ready) {
-            moved.emplace_back(name, std::move(batch));
+            // What an operator has taken out stays out.
+            std::erase_if(batch.recipients, [this, &batch](const queue::Recipient& recipient) {
+                const auto known = known_.find(Key{batch.message.value(), recipient.ordinal});
+                const bool withdrawn = known != known_.end() && known->second.place == Place::withdrawn;
+                if (withdrawn) {
+                    known_.erase(known);
+                }
+                return withdrawn;
+            });
+            if (!batch.recipients.empty()) {
+                moved.emplace_back(name, std::move(batch));
+            }
         }
         backend.ready.clear();
         backend.queued = 0;
