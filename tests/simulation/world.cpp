@@ -69,8 +69,8 @@ private:
     std::unique_ptr<Process> process_;
     std::deque<std::string> lines_;
     Timeline::Milliseconds end_of_trouble_ = 0;
-    Timeline::Milliseconds disk_well_since_ = 0;
-    bool third_is_first_ = false;  ///< where the third domain is routed
+    Timeline::Milliseconds calm_since_ = 0;  ///< no trouble of disk or clock
+    bool third_is_first_ = false;            ///< where the third domain is routed
     bool power_cut_next_ = false;
     bool booting_ = false;
 };
@@ -255,7 +255,7 @@ void World::plan_disk_trouble() {
         timeline_.at(at + random_.between(1000, 20 * minute), [this] {
             trace("the disk has room");
             disk_.is_full = false;
-            disk_well_since_ = timeline_.now();
+            calm_since_ = timeline_.now();
         });
     }
     if (random_.chance(25)) {
@@ -268,13 +268,14 @@ void World::plan_disk_trouble() {
         timeline_.at(at + random_.between(1000, 5 * minute), [this] {
             trace("the disk is mended");
             disk_.sync_failures = disk_.write_failures = 0;
-            disk_well_since_ = timeline_.now();
+            calm_since_ = timeline_.now();
         });
     }
     if (random_.chance(20)) {
         timeline_.at(random_.between(0, end_of_trouble_), [this] {
             timeline_.skew += random_.between(-hour, hour);
             truth_.clock_jumped();
+            calm_since_ = timeline_.now();
             trace("the wall clock jumps");
         });
     }
@@ -300,7 +301,7 @@ void World::boot() {
     booting_ = false;
     ++truth_.counts.restarts;
     trace("start");
-    disk_well_since_ = std::max(disk_well_since_, timeline_.now());
+    calm_since_ = std::max(calm_since_, timeline_.now());
     process_ = std::make_unique<Process>(around_, options_, route());
     auto found = process_->begin() ? process_->read_all() : std::nullopt;
     if (disk_.is_down()) {
@@ -366,7 +367,7 @@ void World::look_around() {
     process_->check_memory();
     // Invariant 13. Who is well for a while, with a store that records, has nothing lying about.
     constexpr Timeline::Milliseconds patience = 4 * minute;
-    const Timeline::Milliseconds since = std::max(disk_well_since_, process_->recording_since());
+    const Timeline::Milliseconds since = std::max(calm_since_, process_->recording_since());
     if (disk_.is_full || disk_.sync_failures > 0 || disk_.write_failures > 0 || !process_->is_recording() ||
         timeline_.now() - since < patience) {
         return;
@@ -402,7 +403,7 @@ void World::make_all_well() {
     disk_.is_full = false;
     disk_.sync_failures = disk_.write_failures = 0;
     disk_.fail_power_never();
-    disk_well_since_ = timeline_.now();
+    calm_since_ = timeline_.now();
     for (auto& [name, peer] : peers_) {
         set_mood(*peer, Mood::well);
     }
