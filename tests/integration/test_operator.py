@@ -1,4 +1,5 @@
 """What whoever runs the gateway relies on: exit statuses, what a start refuses, reload, systemd's notifications, the log, and the way it ends."""
+import glob
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import threading
 import pytest
 from conftest import POSTERN, MemoryStore, Gateway, Process, free_port, wait_until
 
+ROOT = os.path.join(os.path.dirname(__file__), "../..")
 DEAD = "127.0.0.1:1"  # nobody listens there
 
 
@@ -343,6 +345,18 @@ def test_a_message_refused_after_its_content_is_in_the_log(gateway):
         with pytest.raises(smtplib.SMTPDataError):
             client.sendmail("a@example.org", ["a@example.com"], "Received: from a by b; x\r\n" * 51 + "\r\nx\r\n")
     gateway.process.await_line(r' info refused session=\S+ client=127.0.0.1 helo=\S+ reply="554 5.4.6 ')
+
+
+def test_every_event_of_the_log_is_in_the_readme():
+    events = set()
+    for file in glob.glob(os.path.join(ROOT, "gateway", "**", "*.cpp"), recursive=True):
+        text = open(file).read()
+        events |= set(re.findall(r"(?:log_?\.|log->|parts_->log\.)(?:debug|info|warn|error)\(\s*\"([a-z_]+)\"", text))
+        events |= set(re.findall(r"log_?\.write\([^;\"{]*\"([a-z_]+)\"", text))
+        events |= set(re.findall(r"settle\([^;\"]*\"([a-z_]+)\"", text))
+    assert {"ready", "accepted", "delivered", "endpoint_down", "queue_closed", "disconnected"} <= events
+    readme = open(os.path.join(ROOT, "README.md")).read()
+    assert [event for event in sorted(events) if f"`{event}`" not in readme] == []
 
 
 # ---- the end
