@@ -99,6 +99,7 @@ public:
     Result<Totals, ReadError> totals() override;
     Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds,
                                                     Instant now) override;
+    Result<std::vector<BacklogCell>, ReadError> backlog() override;
     Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                     const std::function<bool(const HistoryEvent&)>& each) override;
     const std::string& last_error() const override { return last_error_; }
@@ -352,6 +353,21 @@ Result<std::vector<ShapeCell>, ReadError> SqliteReader::shape(ShapeBy by, const 
             result.push_back({key, std::move(counts)});
         }
         return result;
+    });
+}
+
+Result<std::vector<BacklogCell>, ReadError> SqliteReader::backlog() {
+    using Cells = std::vector<BacklogCell>;
+    return guarded<Cells>([&]() -> Result<Cells, ReadError> {
+        Statement select(*queue_,
+                         "SELECT backend, domain, count(*) FROM recipient WHERE state <= 2 GROUP BY backend, domain");
+        Cells cells;
+        auto rows = select.rows();
+        while (rows.step()) {
+            cells.push_back({std::string(select.text(0)), std::string(select.text(1)),
+                             static_cast<std::uint64_t>(select.integer(2))});
+        }
+        return cells;
     });
 }
 

@@ -14,6 +14,15 @@ std::optional<Taken> taken(const Policy& policy, mail::Mailbox address) {
 
 }  // namespace
 
+std::optional<mail::Reply> refusal_now(const Policy& policy, const std::string& backend) {
+    if (!policy.refused_now || !policy.refused_now(backend)) {
+        return std::nullopt;
+    }
+    // Why is the operator's to know, not the client's.
+    return mail::Reply(451, mail::EnhancedStatus(4, 4, 1),
+                       "The mailboxes of this domain cannot be reached now; try again later");
+}
+
 Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command) {
     if (auto direct = taken(policy, command.address)) {
         return std::move(*direct);

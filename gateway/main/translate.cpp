@@ -77,11 +77,13 @@ std::vector<smtp_server::ListenerOptions> listener_options(const config::Config&
 }
 
 std::shared_ptr<const acceptance::Policy> policy(const config::Config& config,
-                                                 std::shared_ptr<const routing::Routes> routes) {
+                                                 std::shared_ptr<const routing::Routes> routes,
+                                                 const delivery::RefusalBoard& refusals) {
     auto policy = std::make_shared<acceptance::Policy>();
     policy->hostname = config.hostname;
     policy->postmaster_at = routes->first_domain();
     policy->backend_of = route(std::move(routes));
+    policy->refused_now = [&refusals](const std::string& backend) { return refusals.why(backend); };
     return policy;
 }
 
