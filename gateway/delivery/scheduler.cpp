@@ -10,6 +10,8 @@ using lmtp_client::Endpoint;
 
 namespace {
 
+constexpr std::chrono::minutes tidy_interval{1};
+
 template <class T>
 void lower(std::optional<T>& least, T value) {
     if (!least || value < *least) {
@@ -172,7 +174,14 @@ void Scheduler::run(const Now& now) {
         return;
     }
     survey_if_wanted(now);
+    const bool tidy = now.steady - tidied_at_ >= tidy_interval;
+    if (tidy) {
+        tidied_at_ = now.steady;
+    }
     for (auto& [name, backend] : backends_) {
+        if (tidy) {
+            backend.limits.tidy(now.steady);
+        }
         if (!backend.paused) {
             probe_if_due(name, backend, now);
             load_old_if_due(name, backend, now);

@@ -237,6 +237,7 @@ private:
     std::map<std::string, std::map<queue::BackendMark::Kind, Decision>> marks_;  ///< also of unknown backends
     std::map<std::string, std::string> refusing_;
     std::uint64_t plan_numbers_ = 0;
+    queue::SteadyInstant tidied_at_{};
     bool begun_ = false;
     bool recording_ = true;
     bool stopped_ = false;
