@@ -45,6 +45,7 @@ TransactionEnd to_end(Connection::Ended ended, bool reused) {
     end.trouble = ended.trouble;
     end.detail = std::move(ended.detail);
     end.reused = reused;
+    end.transcript = std::move(ended.transcript);
     return end;
 }
 

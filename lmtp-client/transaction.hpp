@@ -105,6 +105,10 @@ struct TransactionEnd {
     Trouble trouble = Trouble::none;
     std::string detail;  ///< for log and operator: "connection refused", "421 4.3.2 going down", ... A stranger's text.
     bool reused = false;  ///< ran on a connection that had served before
+    /// What was said, when somebody was refused, deferred or left in doubt, or with trouble; else empty. A line for
+    /// each line, with the time since the beginning; of the content its size alone. At most some 24 KiB of a stranger's
+    /// text.
+    std::string transcript;
     /// Keeps the connection from taking its next transaction. Let go of it once the outcomes are recorded, so that a
     /// power cut repeats few deliveries; the connection then goes back to the pool, or is closed when the dialogue
     /// broke.

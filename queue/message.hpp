@@ -26,6 +26,9 @@ struct ClientInfo {
     std::string helo;      ///< the HELO, EHLO or LHLO argument, as sent
     std::string rdns;      ///< reverse name, or empty
     std::string protocol;  ///< RFC 3848: "SMTP", "ESMTP", "ESMTPS", "LMTP", "UTF8SMTP", ...
+    // For the history alone; not kept with the message.
+    std::string session;  ///< names the client's session in the log
+    std::string tls;      ///< protocol and cipher; empty: in clear
 };
 
 struct Envelope {

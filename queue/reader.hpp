@@ -43,8 +43,12 @@ struct ShapeCell {
     std::vector<std::uint64_t> counts;  ///< by age bucket, as asked
 };
 
+/// Which rows of the history. A row matches as a recipient does in the queue, with two differences: `states` are the
+/// states that the event led to, and the ages are the row's own. Senders and clients are the message's, whichever row.
 struct HistoryFilter {
-    Filter filter;  ///< ids, recipients, senders, domains, backends, ages, reply and limit are used
+    Filter filter;
+    bool transcripts =
+        false;  ///< with rows of a failed transaction: behind the last of them its transcript, as an event
 };
 
 /// The schedulable recipients of one domain that name one backend.
@@ -89,7 +93,8 @@ public:
     /// all of them.
     [[nodiscard]] virtual Result<std::vector<BacklogCell>, ReadError> backlog() = 0;
 
-    /// The history, oldest first.
+    /// The history: the gateway's own rows, then message by message, the oldest first. No read transaction is open
+    /// while `each` runs.
     [[nodiscard]] virtual Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                                           const std::function<bool(const HistoryEvent&)>& each) = 0;
 

@@ -371,36 +371,156 @@ Result<std::vector<BacklogCell>, ReadError> SqliteReader::backlog() {
     });
 }
 
+/// One walk over the history, in pages: a slow reader of the answer must not keep a read transaction open.
+class HistoryWalk {
+public:
+    HistoryWalk(const std::filesystem::path& file, const HistoryFilter& filter, Instant now)
+        : file_(file),
+          sql_(history_sql(filter.filter, now)),
+          ids_(filter.filter.ids),
+          left_(filter.filter.limit.value_or(UINT64_MAX)),
+          page_(*file_, "SELECT " + std::string(history_columns) + ", h.number FROM history AS h WHERE " +
+                            "(h.message, h.number) > (?1, ?2) AND h.message <= ?3" + sql_.conditions +
+                            " ORDER BY h.message, h.number LIMIT ?4"),
+          transcript_(*file_,
+                      "SELECT at, backend, endpoint, duration, text FROM transcript WHERE message = ?1 AND "
+                      "transaction_id = ?2 ORDER BY number"),
+          with_transcripts_(filter.transcripts) {
+        file_.use(sql_.tests);
+        std::sort(ids_.begin(), ids_.end());
+    }
+
+    void run(const std::function<bool(const HistoryEvent&)>& each) {
+        if (ids_.empty()) {
+            (void)walk(INT64_MIN, INT64_MAX, each);
+        }
+        for (const MessageId id : ids_) {
+            if (!walk(id.value() - 1, id.value(), each)) {
+                return;
+            }
+        }
+    }
+
+private:
+    struct Page {
+        std::vector<HistoryEvent> events;
+        bool last = false;
+    };
+
+    /// The messages in (after, until]. False: it is enough.
+    bool walk(std::int64_t after, std::int64_t until, const std::function<bool(const HistoryEvent&)>& each) {
+        after_ = {after, INT64_MAX};
+        while (true) {
+            const Page page = next_page(until);
+            for (const HistoryEvent& event : page.events) {
+                if (event.message != message_ || !begun_) {
+                    if (left_-- == 0) {
+                        return false;
+                    }
+                    begun_ = true;
+                    message_ = event.message;
+                }
+                if (!each(event)) {
+                    return false;
+                }
+            }
+            if (page.last) {
+                return true;
+            }
+        }
+    }
+
+    Page next_page(std::int64_t until) {
+        Page page;
+        {
+            page_.bind(1, after_.first).bind(2, after_.second).bind(3, until).bind(4, page_size);
+            auto rows = page_.rows();
+            while (rows.step()) {
+                page.events.push_back(read_history_event(page_));
+                after_ = {page.events.back().message.value(), page_.integer(history_column_count)};
+            }
+        }
+        page.last = static_cast<std::int64_t>(page.events.size()) < page_size;
+        if (with_transcripts_) {
+            add_transcripts(page.events);
+        }
+        return page;
+    }
+
+    /// Puts each transcript behind the last row of its transaction in this page, once.
+    void add_transcripts(std::vector<HistoryEvent>& events) {
+        std::vector<HistoryEvent> all;
+        for (std::size_t i = 0; i < events.size(); ++i) {
+            const MessageId message = events[i].message;
+            const std::int64_t transaction = events[i].transaction;
+            const bool more = std::any_of(events.begin() + static_cast<std::ptrdiff_t>(i) + 1, events.end(),
+                                          [message, transaction](const HistoryEvent& later) {
+                                              return later.message == message && later.transaction == transaction;
+                                          });
+            all.push_back(std::move(events[i]));
+            if (transaction != 0 && !more && shown_ != std::pair(message.value(), transaction)) {
+                shown_ = {message.value(), transaction};
+                read_transcripts(message, transaction, all);
+            }
+        }
+        events = std::move(all);
+    }
+
+    void read_transcripts(MessageId message, std::int64_t transaction, std::vector<HistoryEvent>& out) {
+        transcript_.bind(1, message.value()).bind(2, transaction);
+        auto rows = transcript_.rows();
+        while (rows.step()) {
+            HistoryEvent event;
+            event.message = message;
+            event.event = "transcript";
+            event.at = from_stored(transcript_.integer(0));
+            event.backend = transcript_.text(1);
+            event.endpoint = transcript_.text(2);
+            event.duration = Duration(transcript_.integer(3));
+            event.transcript = transcript_.text(4);
+            event.transaction = transaction;
+            out.push_back(std::move(event));
+        }
+    }
+
+    ReadConnection file_;
+    HistorySql sql_;
+    std::vector<MessageId> ids_;
+    std::uint64_t left_;  ///< messages
+    Statement page_;
+    Statement transcript_;
+    bool with_transcripts_;
+    std::pair<std::int64_t, std::int64_t> after_;  ///< message and number
+    bool begun_ = false;
+    MessageId message_;
+    std::pair<std::int64_t, std::int64_t> shown_;  ///< message and transaction of the last transcript
+};
+
 Result<void, ReadError> SqliteReader::history(const HistoryFilter& filter, Instant now,
                                               const std::function<bool(const HistoryEvent&)>& each) {
+    const std::filesystem::path path = history_path(file_);
     struct stat entry {};
-    if (::stat(history_path(file_).c_str(), &entry) != 0) {
+    if (::stat(path.c_str(), &entry) != 0) {
         return {};
     }
     return guarded<void>([&]() -> Result<void, ReadError> {
-        ReadConnection file(history_path(file_));
-        const HistorySql sql = history_sql(filter.filter, now);
-        file.use(sql.tests);
-        std::string ids;
-        for (const MessageId id : filter.filter.ids) {
-            ids += (ids.empty() ? " AND e.message IN (" : ",") + std::to_string(id.value());
-        }
-        ids += ids.empty() ? "" : ")";
-        // With domain_of() and the columns of an event named as history_columns names them.
-        std::string columns(history_columns);
-        for (std::size_t at = 0; (at = columns.find("h.", at)) != std::string::npos; ++at) {
-            columns[at] = 'e';
-        }
-        Statement select(*file, "SELECT " + columns + " FROM history AS e WHERE 1" + ids + sql.conditions +
-                                    " ORDER BY e.message, e.number LIMIT ?1");
-        select.bind(
-            1, static_cast<std::int64_t>(std::min<std::uint64_t>(filter.filter.limit.value_or(INT64_MAX), INT64_MAX)));
-        auto rows = select.rows();
-        while (rows.step()) {
-            if (!each(read_history_event(select))) {
-                break;
+        {
+            Connection probe(path, OpenMode::read_only);
+            const SchemaState state = history_schema_state(probe);
+            if (state == SchemaState::empty) {
+                return {};  // a gateway has just begun to make it
+            }
+            if (state != SchemaState::current) {
+                last_error_ =
+                    path.string() + (state == SchemaState::newer ? " was written by a newer version of postern"
+                                     : state == SchemaState::older
+                                         ? " is of an older version of postern: start the gateway once, which "
+                                           "brings it up to date"
+                                         : " is not a history that this version can read");
+                return ReadError::failed;
             }
         }
+        HistoryWalk(path, filter, now).run(each);
         return {};
     });
 }

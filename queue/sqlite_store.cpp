@@ -237,6 +237,9 @@ HistoryEvent accepted_event(const Envelope& envelope, const std::vector<Recipien
     event.sender = envelope.sender.to_string();
     event.recipient = recipients.size() == 1 ? recipients.front().address.to_string() : std::string();
     event.actor = "gateway";
+    event.client = envelope.client.address;
+    event.session = envelope.client.session;
+    event.tls = envelope.client.tls;
     return event;
 }
 

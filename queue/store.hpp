@@ -72,7 +72,10 @@ struct HistoryEvent {
     Instant at{};
     MessageId message;
     std::optional<Ordinal> ordinal;  ///< absent: about the message as a whole
-    std::string event;  ///< accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried
+    /// accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried; trouble: a
+    /// transaction broke off; paused, resumed, brake_released: a backend; transcript: no row of its own, it carries
+    /// `transcript`.
+    std::string event;
     std::string sender;
     std::string recipient;
     std::string backend;
@@ -80,7 +83,13 @@ struct HistoryEvent {
     std::uint32_t attempt = 0;
     Duration duration{};
     std::string reply;
-    std::string actor;  ///< "gateway", or who at the command line
+    std::string actor;    ///< "gateway", or who, and by which command: "root: queue hold --domain example.com"
+    std::string client;   ///< with accepted: the client's IP address; empty for a Unix socket
+    std::string session;  ///< with accepted: the client's session, as the log names it
+    std::string tls;      ///< protocol and cipher, of the client's session or of the store's; empty: in clear
+    std::int64_t transaction =
+        0;                   ///< with a store, which this row came of; names its transcript in this message; 0: none
+    std::string transcript;  ///< what was said in `transaction`, line by line, a stranger's text; never the content
 };
 
 /// A recipient that may be tried now, with what the scheduler must know of its message.

@@ -25,6 +25,8 @@ queue::Envelope make_envelope(const smtp_server::SessionInfo& session, const smt
     envelope.client.helo = session.helo;
     envelope.client.rdns = session.client_name;
     envelope.client.protocol = protocol_word(session, mail.smtputf8);
+    envelope.client.session = session.session_id;
+    envelope.client.tls = session.tls;
     return envelope;
 }
 

@@ -60,6 +60,19 @@ std::string render_recipient(const control::RecipientView& recipient, queue::Ins
     return text;
 }
 
+/// Line by line, so that no line of a store can pass for one of ours.
+std::string render_transcript(const queue::HistoryEvent& event) {
+    constexpr std::size_t line_octets_max = 4096;
+    std::string text;
+    std::string_view rest = event.transcript;
+    while (!rest.empty()) {
+        const std::size_t end = rest.find('\n');
+        text += fmt::format("    | {}\n", mail::printable(rest.substr(0, end), line_octets_max));
+        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end + 1);
+    }
+    return text;
+}
+
 std::string render_flow(std::string_view name, const control::Flow& flow) {
     return fmt::format("{:<12}{:>12}{:>12}{:>12}{:>12}\n", name, flow.accepted, flow.delivered, flow.deferred,
                        flow.failed);
@@ -195,16 +208,32 @@ std::string render_shape(std::vector<queue::ShapeCell> cells, const control::Sha
 }
 
 std::string render_event(const queue::HistoryEvent& event) {
-    std::string text = fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at), event.message.to_string(),
-                                   mail::printable(event.event));
-    if (event.ordinal) {
-        text += fmt::format(" {}", mail::printable(event.recipient));
-    } else {
+    if (event.event == "transcript") {
+        return render_transcript(event);
+    }
+    const bool of_gateway = event.message == queue::MessageId();
+    std::string text =
+        fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at),
+                    of_gateway ? std::string(13, '-') : event.message.to_string(), mail::printable(event.event));
+    if (event.event == "accepted") {
         text += fmt::format(" from <{}>", mail::printable(event.sender));
+        if (!event.session.empty()) {
+            text +=
+                fmt::format("  client {}, session {}", event.client.empty() ? "local" : mail::printable(event.client),
+                            mail::printable(event.session));
+        }
+    } else if (!event.recipient.empty()) {
+        text += fmt::format(" {}", mail::printable(event.recipient));
     }
     if (!event.endpoint.empty()) {
-        text += fmt::format("  {} {}, attempt {}, {} ms", mail::printable(event.backend),
-                            mail::printable(event.endpoint), event.attempt, event.duration.count());
+        text += fmt::format("  {} {}", mail::printable(event.backend), mail::printable(event.endpoint));
+        text += event.ordinal ? fmt::format(", attempt {}", event.attempt) : std::string();
+        text += fmt::format(", {} ms", event.duration.count());
+    } else if (of_gateway && !event.backend.empty()) {
+        text += fmt::format(" backend {}", mail::printable(event.backend));
+    }
+    if (!event.tls.empty()) {
+        text += fmt::format(", {}", mail::printable(event.tls));
     }
     if (!event.reply.empty()) {
         text += fmt::format("  {}", mail::printable(event.reply));

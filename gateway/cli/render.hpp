@@ -38,7 +38,7 @@ private:
 [[nodiscard]] std::string render_message(const control::MessageView& message, queue::Instant now);
 [[nodiscard]] std::string render_status(const control::Status& status);
 [[nodiscard]] std::string render_shape(std::vector<queue::ShapeCell> cells, const control::ShapeRequest& request);
-[[nodiscard]] std::string render_event(const queue::HistoryEvent& event);  ///< one line
+[[nodiscard]] std::string render_event(const queue::HistoryEvent& event);  ///< one line; a transcript: several
 
 [[nodiscard]] std::string render_route(const std::string& address, const Route& route);
 

@@ -239,7 +239,17 @@ std::string encode(const queue::HistoryEvent& event) {
     json["attempt"] = event.attempt;
     json["duration_ms"] = std::max<std::int64_t>(event.duration.count(), 0);
     json["reply"] = event.reply;
-    json["actor"] = event.actor;
+    // "root: queue hold --all": who, and by which command.
+    const std::size_t colon = event.actor.find(": ");
+    json["actor"] = event.actor.substr(0, colon);
+    json["command"] = colon == std::string::npos ? std::string() : event.actor.substr(colon + 2);
+    json["client"] = event.client;
+    json["session"] = event.session;
+    json["tls"] = event.tls;
+    json["transaction"] = static_cast<std::uint64_t>(std::max<std::int64_t>(event.transaction, 0));
+    if (!event.transcript.empty()) {
+        json["transcript"] = event.transcript;
+    }
     return dump(json);
 }
 
@@ -262,6 +272,17 @@ Decoded<queue::HistoryEvent> decode_history_event(std::string_view text) {
         }
         event.reply = text_at(json, "reply");
         event.actor = text_at(json, "actor");
+        if (const std::string command = text_at(json, "command"); !command.empty()) {
+            event.actor += ": " + command;
+        }
+        event.client = text_at(json, "client");
+        event.session = text_at(json, "session");
+        event.tls = text_at(json, "tls");
+        if (const Json* transaction = find(json, "transaction")) {
+            event.transaction = static_cast<std::int64_t>(
+                number_of(*transaction, "transaction", std::numeric_limits<std::int64_t>::max()));
+        }
+        event.transcript = text_at(json, "transcript");
         return event;
     });
 }

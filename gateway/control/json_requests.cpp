@@ -139,6 +139,64 @@ Decoded<queue::Filter> decode_search(std::string_view text) {
     });
 }
 
+std::string encode_history_search(const queue::HistoryFilter& filter) {
+    Json json;
+    json["filter"] = json_of(filter.filter);
+    json["transcripts"] = filter.transcripts;
+    return dump(json);
+}
+
+Decoded<queue::HistoryFilter> decode_history_search(std::string_view text) {
+    return decode<queue::HistoryFilter>(text, [](const Json& json) {
+        allow_only(json, {"filter", "transcripts"});
+        queue::HistoryFilter filter;
+        filter.filter = filter_of(need(json, "filter"));
+        filter.transcripts = flag_at(json, "transcripts");
+        return filter;
+    });
+}
+
+std::string describe(const queue::Filter& filter) {
+    constexpr std::size_t octets_max = 300;
+    std::string text;
+    const auto add = [&text](const std::string& part) {
+        if (text.size() < octets_max) {
+            text += (text.empty() ? "" : " ") + part;
+        } else if (!text.ends_with("...")) {
+            text += " ...";
+        }
+    };
+    const auto texts = [&add](const std::string& option, const std::vector<std::string>& values) {
+        for (const std::string& value : values) {
+            add(option + " '" + value.substr(0, 100) + '\'');
+        }
+    };
+    for (const queue::MessageId id : filter.ids) {
+        add(id.to_string());
+    }
+    texts("--backend", filter.backends);
+    texts("--domain", filter.domains);
+    texts("--recipient", filter.recipients);
+    texts("--sender", filter.senders);
+    texts("--client", filter.clients);
+    for (const queue::RecipientState state : filter.states) {
+        add("--state " + std::string(queue::to_string(state)));
+    }
+    if (filter.older_than) {
+        add("--older-than " + std::to_string(filter.older_than->count() / 1000) + 's');
+    }
+    if (filter.younger_than) {
+        add("--younger-than " + std::to_string(filter.younger_than->count() / 1000) + 's');
+    }
+    if (filter.reply) {
+        texts("--reply", {*filter.reply});
+    }
+    if (filter.limit) {
+        add("--limit " + std::to_string(*filter.limit));
+    }
+    return text.empty() ? "--all" : text;
+}
+
 std::string encode_apply(const ApplyRequest& request) {
     Json json;
     json["filter"] = json_of(request.filter);

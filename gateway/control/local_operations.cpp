@@ -6,6 +6,8 @@
 
 #include <fmt/format.h>
 
+#include "gateway/control/json.hpp"
+
 namespace postern::control {
 namespace {
 
@@ -125,7 +127,7 @@ Result<Outcome, Failure> LocalOperations::apply(const ApplyRequest& request) {
     }
     outcome.missing = std::move(*missing);
     if (!request.dry_run) {
-        const auto changed = change(request.verb, matched);
+        const auto changed = change(request.verb, matched, describe(request.filter));
         if (!changed) {
             return changed.error();
         }
@@ -155,7 +157,9 @@ Result<std::vector<queue::MessageId>, Failure> LocalOperations::find_missing(con
     return missing;
 }
 
-Result<std::uint64_t, Failure> LocalOperations::change(Verb verb, const std::vector<RecipientRef>& recipients) {
+Result<std::uint64_t, Failure> LocalOperations::change(Verb verb, const std::vector<RecipientRef>& recipients,
+                                                       const std::string& of_what) {
+    const std::string actor = fmt::format("{}: queue {} {}", actor_, to_string(verb), of_what);
     std::uint64_t changed = 0;
     for (std::size_t at = 0; at < recipients.size();) {
         const std::size_t end = std::min(at + apply_batch, recipients.size());
@@ -165,7 +169,7 @@ Result<std::uint64_t, Failure> LocalOperations::change(Verb verb, const std::vec
         // The callback alone owns the promise: destroyed unused, it breaks it, and the wait ends.
         auto promise = std::make_shared<std::promise<ApplyResult>>();
         auto future = promise->get_future();
-        gateway_.apply(verb, std::move(batch), actor_,
+        gateway_.apply(verb, std::move(batch), actor,
                        [held = std::move(promise)](ApplyResult result) { held->set_value(result); });
         ApplyResult result;
         try {
@@ -208,11 +212,9 @@ Result<std::vector<queue::ShapeCell>, Failure> LocalOperations::shape(const Shap
     return *cells;
 }
 
-Result<void, Failure> LocalOperations::history(const queue::Filter& filter,
+Result<void, Failure> LocalOperations::history(const queue::HistoryFilter& filter,
                                                const std::function<bool(const queue::HistoryEvent&)>& each) {
-    queue::HistoryFilter wanted;
-    wanted.filter = filter;
-    const auto read = reader_.history(wanted, clock_.wall(), each);
+    const auto read = reader_.history(filter, clock_.wall(), each);
     if (!read) {
         return failure(read.error());
     }

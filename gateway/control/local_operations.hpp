@@ -22,7 +22,7 @@ public:
     [[nodiscard]] Result<Outcome, Failure> apply(const ApplyRequest& request) override;
     [[nodiscard]] Result<Status, Failure> status() override;
     [[nodiscard]] Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override;
-    [[nodiscard]] Result<void, Failure> history(const queue::Filter& filter,
+    [[nodiscard]] Result<void, Failure> history(const queue::HistoryFilter& filter,
                                                 const std::function<bool(const queue::HistoryEvent&)>& each) override;
     [[nodiscard]] Result<ReloadOutcome, Failure> reload() override;
 
@@ -30,7 +30,8 @@ private:
     [[nodiscard]] Failure failure(queue::ReadError error, queue::MessageId id = {}) const;
     [[nodiscard]] Result<std::vector<queue::MessageId>, Failure> find_missing(const std::vector<queue::MessageId>& ids,
                                                                               const std::vector<RecipientRef>& found);
-    [[nodiscard]] Result<std::uint64_t, Failure> change(Verb verb, const std::vector<RecipientRef>& recipients);
+    [[nodiscard]] Result<std::uint64_t, Failure> change(Verb verb, const std::vector<RecipientRef>& recipients,
+                                                        const std::string& of_what);
 
     queue::Reader& reader_;
     LiveGateway& gateway_;

@@ -143,6 +143,7 @@ private:
     asio::awaitable<void> run_probe(std::string backend, lmtp_client::Endpoint endpoint);
     asio::awaitable<void> run_survey();
     [[nodiscard]] lmtp_client::ClientOptions client_options(const std::string& backend) const;
+    void note_failure(const Plan& plan, lmtp_client::TransactionEnd& end);
     void recorded(const std::shared_ptr<Recording>& recording, StoreStatus status);
     void end_if_stopped();
     void spawn(asio::awaitable<void> task, std::uint64_t plan);
@@ -221,8 +222,32 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
     const lmtp_client::ClientOptions options = client_options(plan->backend);
     lmtp_client::TransactionEnd end = co_await client_->run(plan->endpoint, std::move(transaction), outcomes, options);
     scheduler_.transaction_ended(number, end.trouble, end.detail, now());
+    note_failure(*plan, end);
     ledger_.release_after_records(number, std::move(end.lease));
     pump_soon();
+}
+
+/// Leaves in the history what was said in a transaction that failed for somebody, and that it broke off when it did.
+void Engine::Impl::note_failure(const Plan& plan, lmtp_client::TransactionEnd& end) {
+    const bool broke_off = end.trouble != lmtp_client::Trouble::none;
+    if (!broke_off && end.transcript.empty()) {
+        return;
+    }
+    queue::HistoryEvent event;
+    event.at = clock_.wall();
+    event.message = plan.message;
+    event.event = broke_off ? "trouble" : "transcript";
+    if (plan.recipients.size() == 1) {
+        event.recipient = plan.recipients.front().address.to_string();
+    }
+    event.backend = plan.backend;
+    event.endpoint = plan.endpoint.to_string();
+    event.duration = std::chrono::duration_cast<queue::Duration>(clock_.steady() - plan.began);
+    event.reply = std::move(end.detail);
+    event.actor = "gateway";
+    event.transaction = history_number(plan);
+    event.transcript = std::move(end.transcript);
+    store_.note(std::move(event));
 }
 
 void Engine::Impl::probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) {

@@ -59,6 +59,10 @@ struct Plan {
     queue::SteadyInstant began{};
     queue::Instant began_at{};
 };
+/// Names the transaction in the history of its message, also after a restart, when the numbers begin anew.
+[[nodiscard]] inline std::int64_t history_number(const Plan& plan) {
+    return (plan.began_at.time_since_epoch().count() << 16) | static_cast<std::int64_t>(plan.number & 0xFFFF);
+}
 
 /// What an operator wants of a recipient.
 enum class Order : std::uint8_t { retry, hold, release, remove };

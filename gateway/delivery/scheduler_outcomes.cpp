@@ -228,6 +228,7 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
     event.duration = std::chrono::duration_cast<queue::Duration>(now.steady - plan.began);
     event.reply = recipient.last_reply;
     event.actor = "gateway";
+    event.transaction = history_number(plan);
     if (BackendWork* const backend = find_backend(plan.backend)) {
         if (queue::is_schedulable(update.state)) {
             if (!backend->due_at || update.next_attempt_at < *backend->due_at) {

@@ -43,6 +43,18 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoin
                                                                    const ClientOptions& options) {
     endpoint = where;
     born_ = Clock::now();
+    transcript_.begin(born_);
+    std::optional<Ended> refused = co_await begin(where, options);
+    if (refused) {
+        transcript_.note(refused->detail, Clock::now());
+        refused->transcript = transcript_.text();
+    }
+    co_return refused;
+}
+
+asio::awaitable<std::optional<Connection::Ended>> Connection::begin(const Endpoint& where,
+                                                                    const ClientOptions& options) {
+    transcript_.note("connecting to " + where.to_string(), born_);
     set_deadline(options.connect_timeout);
     const ErrorCode error = co_await connect(where);
     if (timed_out_) {
@@ -51,6 +63,7 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoin
     if (error) {
         co_return fault(Trouble::connect, error.message());
     }
+    transcript_.note("connected", Clock::now());
     std::optional<Ended> refused = co_await greet(options);
     deadline_ = Clock::time_point::max();
     co_return refused;
@@ -147,6 +160,7 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::say_hello(std::str
                                                                         mail::Reply& reply) {
     set_deadline(options.reply_timeout);
     const std::string command = verb + " " + options.hostname + "\r\n";
+    transcript_.sent(command, Clock::now());
     const ErrorCode error = co_await write(command);
     if (error) {
         co_return fault(Trouble::broken, error.message() + ", sending " + verb);
@@ -173,6 +187,7 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::read_reply(mail::R
             co_return fault(when_absent, error.message() + where);
         }
         std::string_view bytes(input_.data(), count);
+        transcript_.received(bytes, Clock::now());
         const bool ready = parser.feed(bytes);
         if (parser.fault() != ReplyFault::none) {
             co_return fault(Trouble::protocol, std::string(describe(parser.fault())) + where);
@@ -199,7 +214,17 @@ asio::awaitable<Connection::Ended> Connection::run(const Transaction& transactio
     may_be_dead_ = may_be_dead;
     reply_awaited_ = false;
     replies_seen_ = 0;
-    last_deadline_ = Clock::now() + options.transaction_timeout;
+    const Clock::time_point now = Clock::now();
+    last_deadline_ = now + options.transaction_timeout;
+    if (std::exchange(has_served_, true)) {
+        transcript_.begin(now);
+        const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - born_);
+        transcript_.note("on a connection to " + endpoint.to_string() + " that was opened " +
+                             std::to_string(age.count()) + " s before",
+                         now);
+    }
+    content_octets_ = 0;
+    content_lines_ = 0;
     Dialogue dialogue(capabilities_, transaction, dialogue_options, outcomes);
     dialogue.start();
     try {
@@ -213,6 +238,12 @@ asio::awaitable<Connection::Ended> Connection::run(const Transaction& transactio
     ended.trouble = dialogue.trouble();
     ended.detail = dialogue.detail();
     ended.reusable = dialogue.is_reusable() && !was_dead_;
+    if (dialogue.has_failed() && !was_dead_) {
+        if (!ended.detail.empty()) {
+            transcript_.note(ended.detail, Clock::now());
+        }
+        ended.transcript = transcript_.text();
+    }
     co_return ended;
 }
 
@@ -241,6 +272,7 @@ asio::awaitable<void> Connection::send_commands(Dialogue& dialogue, const Client
         co_return;
     }
     set_deadline(options.reply_timeout);
+    transcript_.sent(dialogue.output(), Clock::now());
     const ErrorCode error = co_await write(dialogue.output());
     if (error) {
         broke(dialogue, error);
@@ -259,7 +291,9 @@ asio::awaitable<void> Connection::receive(Dialogue& dialogue, const ClientOption
     }
     const auto [error, count] = co_await socket_.async_read_some(asio::buffer(input_), as_values);
     if (count > 0) {
-        dialogue.received(std::string_view(input_.data(), count));
+        const std::string_view bytes(input_.data(), count);
+        transcript_.received(bytes, Clock::now());
+        dialogue.received(bytes);
     }
     if (error || timed_out_) {
         broke(dialogue, error);
@@ -275,6 +309,9 @@ asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transac
     DotStuffer stuffer;
     std::uint64_t total = 0;
     buffer_.assign(dialogue.output());
+    if (!buffer_.empty()) {
+        transcript_.sent(buffer_, Clock::now());
+    }
     content_read_ = true;
     while (true) {
         const auto part = co_await transaction.content->next();
@@ -300,6 +337,8 @@ asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transac
             }
             const std::string_view slice = rest.substr(0, write_octets);
             rest.remove_prefix(slice.size());
+            content_octets_ += slice.size();
+            content_lines_ += count_lines(slice);
             if (dotted) {
                 stuffer.append(slice, buffer_);
             } else {
@@ -312,6 +351,7 @@ asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transac
     }
     const bool flushed = co_await flush_content(dialogue);
     if (flushed) {
+        transcript_.content(content_octets_, content_lines_, Clock::now());
         reply_awaited_ = false;
         dialogue.content_sent();
     }
@@ -370,7 +410,9 @@ void Connection::take_what_came(Dialogue& dialogue) {
         ErrorCode error;
         const std::size_t count = socket_.read_some(asio::buffer(input_), error);
         if (count > 0) {
-            dialogue.received(std::string_view(input_.data(), count));
+            const std::string_view bytes(input_.data(), count);
+            transcript_.received(bytes, Clock::now());
+            dialogue.received(bytes);
         }
         if (error) {
             if (error != asio::error::would_block) {

@@ -21,6 +21,7 @@
 #include "lmtp-client/client.hpp"
 #include "lmtp-client/detail/capabilities.hpp"
 #include "lmtp-client/detail/dialogue.hpp"
+#include "lmtp-client/detail/transcript.hpp"
 #include "lmtp-client/transaction.hpp"
 
 namespace postern::lmtp_client::detail {
@@ -34,8 +35,9 @@ public:
         Trouble trouble = Trouble::none;
         std::string detail;
         bool reusable = false;
-        bool was_dead = false;  ///< found closed before anything was answered and before the content was read: nobody
-                                ///< was told anything, the transaction can be begun anew elsewhere
+        std::string transcript;  ///< when something failed
+        bool was_dead = false;   ///< found closed before anything was answered and before the content was read: nobody
+                                 ///< was told anything, the transaction can be begun anew elsewhere
     };
 
     explicit Connection(boost::asio::any_io_executor executor);
@@ -71,6 +73,7 @@ private:
     using SocketEndpoint = boost::asio::generic::stream_protocol::endpoint;
     using ErrorCode = boost::system::error_code;
 
+    boost::asio::awaitable<std::optional<Ended>> begin(const Endpoint& endpoint, const ClientOptions& options);
     boost::asio::awaitable<ErrorCode> find_addresses(const Endpoint& endpoint, std::vector<SocketEndpoint>& out);
     boost::asio::awaitable<ErrorCode> connect(const Endpoint& endpoint);
     boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent,
@@ -96,6 +99,7 @@ private:
     Socket socket_;
     std::optional<boost::asio::ip::tcp::resolver> resolver_;
     Capabilities capabilities_;
+    Transcript transcript_;
     Clock::time_point born_{};
     Clock::time_point deadline_ = Clock::time_point::max();
     Clock::time_point last_deadline_ = Clock::time_point::max();  ///< of the whole transaction
@@ -103,6 +107,9 @@ private:
     bool reply_awaited_ = false;
     bool timed_out_ = false;
     bool content_read_ = false;
+    bool has_served_ = false;
+    std::uint64_t content_octets_ = 0;
+    std::uint64_t content_lines_ = 0;
     bool may_be_dead_ = false;
     bool was_dead_ = false;
     std::string buffer_;  ///< content on its way out; kept for the next transaction

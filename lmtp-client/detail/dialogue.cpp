@@ -387,6 +387,7 @@ void Dialogue::settle(std::size_t slot, Fate fate, mail::Reply reply) {
         return;
     }
     settled_[slot] = true;
+    failed_ = failed_ || (fate != Fate::not_tried && !(fate == Fate::replied && reply.is_success()));
     Outcome outcome;
     outcome.fate = fate;
     outcome.reply = std::move(reply);

@@ -82,6 +82,8 @@ public:
 
     [[nodiscard]] Trouble trouble() const noexcept { return trouble_; }
     [[nodiscard]] const std::string& detail() const noexcept { return detail_; }
+    /// Trouble, or a recipient that was not delivered to and should have been.
+    [[nodiscard]] bool has_failed() const noexcept { return failed_ || trouble_ != Trouble::none; }
     /// The dialogue is in step and no transaction is open at the store.
     [[nodiscard]] bool is_reusable() const noexcept { return phase_ == Phase::done && reusable_; }
 
@@ -141,6 +143,7 @@ private:
     bool mail_refused_ = false;
     bool accepted_in_vain_ = false;  ///< a recipient was accepted though the sender was not
     bool reusable_ = false;
+    bool failed_ = false;  ///< for somebody
     Trouble trouble_ = Trouble::none;
     std::string detail_;
 };

@@ -86,6 +86,10 @@ HistoryEvent read_history_event(const Statement& row, int first) {
     event.duration = Duration(row.integer(first + 9));
     event.reply = row.text(first + 10);
     event.actor = row.text(first + 11);
+    event.client = row.text(first + 12);
+    event.session = row.text(first + 13);
+    event.tls = row.text(first + 14);
+    event.transaction = row.integer(first + 15);
     return event;
 }
 

@@ -29,9 +29,8 @@ inline constexpr int recipient_column_count = 11;
 /// Of `history AS h`, for read_history_event().
 inline constexpr std::string_view history_columns =
     "h.message, h.at, h.ordinal, h.event, h.sender, h.recipient, h.backend, h.endpoint, h.attempt, h.duration, "
-    "h.reply, "
-    "h.actor";
-inline constexpr int history_column_count = 12;
+    "h.reply, h.actor, h.client, h.session, h.tls, h.transaction_id";
+inline constexpr int history_column_count = 16;
 
 /// Stands for an address that does not parse any more.
 inline constexpr std::string_view unreadable_address = "damaged@invalid";

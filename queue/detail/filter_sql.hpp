@@ -53,7 +53,7 @@ struct FilterSql {
 /// The ordinals that match in the message ?1, ascending.
 [[nodiscard]] std::string select_ordinals(const FilterSql& filter);
 
-/// Conditions over `event AS e` of the history, each beginning with " AND "; `ids` and `limit` apart.
+/// Conditions over `history AS h`, each beginning with " AND "; `ids` and `limit` apart.
 struct HistorySql {
     std::string conditions;
     std::vector<TextTest> tests;

@@ -11,24 +11,37 @@ namespace {
 
 constexpr std::chrono::milliseconds gather_time{50};
 constexpr std::chrono::minutes prune_interval{10};
-constexpr std::size_t waiting_max = 200'000;
 
 }  // namespace
 
 struct HistoryLog::Writing {
     Statement insert;
+    Statement insert_transcript;
     Statement prune;
+    Statement prune_own;
+    Statement prune_transcripts;
+    Statement oldest_transcripts;
+    Statement drop_transcript;
     explicit Writing(Connection& connection)
         : insert(connection,
                  "INSERT INTO history (message, number, at, ordinal, event, sender, recipient, backend, endpoint, "
-                 "attempt, duration, "
-                 "reply, actor) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
+                 "attempt, duration, reply, actor, client, session, tls, transaction_id) "
+                 "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)"),
+          insert_transcript(connection,
+                            "INSERT INTO transcript (number, message, transaction_id, at, backend, endpoint, duration, "
+                            "octets, text) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)"),
           prune(connection,
-                "DELETE FROM history WHERE message IN (SELECT message FROM history WHERE message < ?1 LIMIT 20000)") {}
+                "DELETE FROM history WHERE (message, number) IN "
+                "(SELECT message, number FROM history WHERE message > 0 AND message < ?1 LIMIT ?2)"),
+          prune_own(connection, "DELETE FROM history WHERE message = 0 AND at < ?1"),
+          prune_transcripts(connection, "DELETE FROM transcript WHERE message < ?1"),
+          oldest_transcripts(connection, "SELECT number, octets FROM transcript ORDER BY number LIMIT 1000"),
+          drop_transcript(connection, "DELETE FROM transcript WHERE number = ?1") {}
 };
 
-HistoryLog::HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock, bool by_hand)
-    : file_(std::move(file)), keep_(keep), clock_(clock) {
+HistoryLog::HistoryLog(std::filesystem::path file, Duration keep, const Clock& clock, bool by_hand,
+                       HistoryLimits limits)
+    : file_(std::move(file)), keep_(keep), clock_(clock), limits_(limits) {
     if (keep_ > Duration::zero() && !by_hand) {
         thread_ = std::thread([this] { run(); });
     }
@@ -54,13 +67,15 @@ void HistoryLog::add(std::vector<HistoryEvent> events) {
     {
         const std::lock_guard lock(mutex_);
         was_empty = waiting_.empty();
-        if (waiting_.size() < waiting_max) {
-            if (was_empty) {
-                waiting_ = std::move(events);
-            } else {
-                waiting_.insert(waiting_.end(), std::make_move_iterator(events.begin()),
-                                std::make_move_iterator(events.end()));
+        for (HistoryEvent& event : events) {
+            if (waiting_.size() >= limits_.rows_waiting) {
+                break;
             }
+            if (transcript_octets_waiting_ + event.transcript.size() > limits_.transcript_octets_waiting) {
+                event.transcript = std::string();
+            }
+            transcript_octets_waiting_ += event.transcript.size();
+            waiting_.push_back(std::move(event));
         }
     }
     if (was_empty) {
@@ -96,7 +111,8 @@ void HistoryLog::run() {
             return;
         }
         work_.wait_for(lock, gather_time, [this] { return stop_ || hurry_; });
-        std::vector<HistoryEvent> events = std::exchange(waiting_, {});
+        const std::vector<HistoryEvent> events = std::exchange(waiting_, {});
+        transcript_octets_waiting_ = 0;
         busy_ = true;
         lock.unlock();
         write_or_drop(events);
@@ -123,6 +139,7 @@ void HistoryLog::write_waiting() {
     {
         const std::lock_guard lock(mutex_);
         events.swap(waiting_);
+        transcript_octets_waiting_ = 0;
     }
     if (!events.empty()) {
         write_or_drop(events);
@@ -141,33 +158,84 @@ bool HistoryLog::open() {
     writing_ = std::make_unique<Writing>(*connection_);
     number_ = connection_->query_integer(
         "SELECT coalesce(max(number), 0) FROM (SELECT number FROM history ORDER BY message DESC LIMIT 10000)");
+    number_ = std::max(number_, connection_->query_integer("SELECT coalesce(max(number), 0) FROM transcript"));
     // Numbers only order the rows of one message; time keeps them rising over restarts.
     number_ = std::max(number_, to_stored(clock_.wall()) << 10);
+    transcript_octets_ = connection_->query_integer("SELECT coalesce(sum(octets), 0) FROM transcript");
     return true;
 }
 
 void HistoryLog::write(const std::vector<HistoryEvent>& events) {
     connection_->execute("BEGIN IMMEDIATE");
     for (const HistoryEvent& event : events) {
-        Statement& insert = writing_->insert;
-        insert.bind(1, event.message.value()).bind(2, ++number_).bind(3, to_stored(event.at));
-        if (event.ordinal) {
-            insert.bind(4, std::int64_t{*event.ordinal});
-        } else {
-            insert.bind_null(4);
+        if (event.event != "transcript") {
+            insert_row(event);
         }
-        insert.bind(5, event.event)
-            .bind(6, event.sender)
-            .bind(7, event.recipient)
-            .bind(8, event.backend)
-            .bind(9, event.endpoint)
-            .bind(10, std::int64_t{event.attempt})
-            .bind(11, event.duration.count())
-            .bind(12, event.reply)
-            .bind(13, event.actor)
-            .run();
+        if (!event.transcript.empty()) {
+            insert_transcript(event);
+        }
     }
+    prune_transcripts();
     connection_->execute("COMMIT");
+}
+
+void HistoryLog::insert_row(const HistoryEvent& event) {
+    Statement& insert = writing_->insert;
+    insert.bind(1, event.message.value()).bind(2, ++number_).bind(3, to_stored(event.at));
+    if (event.ordinal) {
+        insert.bind(4, std::int64_t{*event.ordinal});
+    } else {
+        insert.bind_null(4);
+    }
+    insert.bind(5, event.event)
+        .bind(6, event.sender)
+        .bind(7, event.recipient)
+        .bind(8, event.backend)
+        .bind(9, event.endpoint)
+        .bind(10, std::int64_t{event.attempt})
+        .bind(11, event.duration.count())
+        .bind(12, event.reply)
+        .bind(13, event.actor)
+        .bind(14, event.client)
+        .bind(15, event.session)
+        .bind(16, event.tls)
+        .bind(17, event.transaction)
+        .run();
+}
+
+void HistoryLog::insert_transcript(const HistoryEvent& event) {
+    const auto octets = static_cast<std::int64_t>(event.transcript.size());
+    writing_->insert_transcript.bind(1, ++number_)
+        .bind(2, event.message.value())
+        .bind(3, event.transaction)
+        .bind(4, to_stored(event.at))
+        .bind(5, event.backend)
+        .bind(6, event.endpoint)
+        .bind(7, event.duration.count())
+        .bind(8, octets)
+        .bind(9, event.transcript)
+        .run();
+    transcript_octets_ += octets;
+}
+
+/// Makes room: a store that refuses everything for a week must not fill the disk with the tale of it.
+void HistoryLog::prune_transcripts() {
+    while (transcript_octets_ > limits_.transcript_octets) {
+        std::vector<std::int64_t> numbers;
+        {
+            auto rows = writing_->oldest_transcripts.rows();
+            while (transcript_octets_ > limits_.transcript_octets && rows.step()) {
+                numbers.push_back(writing_->oldest_transcripts.integer(0));
+                transcript_octets_ -= writing_->oldest_transcripts.integer(1);
+            }
+        }
+        if (numbers.empty()) {
+            transcript_octets_ = 0;
+        }
+        for (const std::int64_t number : numbers) {
+            writing_->drop_transcript.bind(1, number).run();
+        }
+    }
 }
 
 void HistoryLog::prune() {
@@ -175,8 +243,15 @@ void HistoryLog::prune() {
     if (now - pruned_at_ < prune_interval && pruned_at_ <= now) {
         return;
     }
+    const std::int64_t first_kept = MessageId::first_at(now - keep_).value();
+    writing_->prune.bind(1, first_kept).bind(2, limits_.rows_pruned).run();
+    if (connection_->changes() >= limits_.rows_pruned) {
+        return;  // there is more: with the next events
+    }
     pruned_at_ = now;
-    writing_->prune.bind(1, MessageId::first_at(now - keep_).value()).run();
+    writing_->prune_own.bind(1, to_stored(now - keep_)).run();
+    writing_->prune_transcripts.bind(1, first_kept).run();
+    transcript_octets_ = connection_->query_integer("SELECT coalesce(sum(octets), 0) FROM transcript");
 }
 
 }  // namespace postern::queue::detail

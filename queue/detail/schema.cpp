@@ -132,6 +132,38 @@ CREATE VIEW report_history (id, at, time, ordinal, event, sender, recipient, bac
     FROM history;
 )sql";
 
+// Transcripts have a table of their own, so that a walk over the history need not step over them. `number` comes from
+// the same count as history.number, and the oldest go first when there are too many.
+constexpr const char* history_version_2 = R"sql(
+ALTER TABLE history ADD COLUMN client TEXT NOT NULL DEFAULT '';
+ALTER TABLE history ADD COLUMN session TEXT NOT NULL DEFAULT '';
+ALTER TABLE history ADD COLUMN tls TEXT NOT NULL DEFAULT '';
+ALTER TABLE history ADD COLUMN transaction_id INTEGER NOT NULL DEFAULT 0;  -- 0: came of no transaction with a store
+
+CREATE TABLE transcript (
+    number         INTEGER PRIMARY KEY,
+    message        INTEGER NOT NULL,
+    transaction_id INTEGER NOT NULL,
+    at             INTEGER NOT NULL,
+    backend        TEXT    NOT NULL,
+    endpoint       TEXT    NOT NULL,
+    duration       INTEGER NOT NULL,             -- milliseconds
+    octets         INTEGER NOT NULL,             -- of text
+    text           TEXT    NOT NULL              -- a stranger's text: escape it before showing it
+) STRICT;
+CREATE INDEX transcript_message ON transcript (message, transaction_id);
+
+DROP VIEW report_history;
+CREATE VIEW report_history (id, at, time, ordinal, event, sender, recipient, backend, endpoint, attempt, duration, reply, actor,
+                            client, session, tls, transaction_id) AS
+    SELECT message, at, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch'), ordinal, event, sender, recipient, backend,
+           endpoint, attempt, duration, reply, actor, client, session, tls, transaction_id
+    FROM history;
+CREATE VIEW report_transcript (id, transaction_id, at, time, backend, endpoint, duration, text) AS
+    SELECT message, transaction_id, at, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch'), backend, endpoint, duration, text
+    FROM transcript;
+)sql";
+
 SchemaState schema_state(Connection& connection, std::int64_t application_id, std::int64_t version_current) {
     const std::int64_t id = connection.query_integer("PRAGMA application_id");
     const std::int64_t version = connection.query_integer("PRAGMA user_version");
@@ -175,7 +207,7 @@ void migrate(Connection& connection, std::int64_t application_id, std::span<cons
 }
 
 constexpr Migration queue_migrations[] = {{1, queue_version_1}};
-constexpr Migration history_migrations[] = {{1, history_version_1}};
+constexpr Migration history_migrations[] = {{1, history_version_1}, {2, history_version_2}};
 
 }  // namespace
 

@@ -42,7 +42,7 @@ inline constexpr std::int64_t history_application_id = 0x50737448;
 
 /// PRAGMA user_version that this program writes. A lower one is migrated forward, a higher one refused.
 inline constexpr std::int64_t queue_schema_version = 1;
-inline constexpr std::int64_t history_schema_version = 1;
+inline constexpr std::int64_t history_schema_version = 2;
 
 enum class SchemaState : std::uint8_t {
     empty,  ///< a new file, nothing in it

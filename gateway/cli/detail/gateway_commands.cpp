@@ -43,6 +43,7 @@ int reload(const Invocation& invocation, bool json) {
 
 struct HistoryOptions {
     FilterArguments filter;
+    bool transcript = false;
     bool json = false;
 };
 
@@ -51,13 +52,22 @@ int history(const Invocation& invocation, const HistoryOptions& options) {
     if (!filter) {
         return fail_usage(invocation, filter.error());
     }
+    queue::HistoryFilter wanted;
+    wanted.filter = *filter;
+    wanted.transcripts = options.transcript;
     return with_operations(invocation, [&](Operations& operations) {
         Output& out = invocation.context.terminal.out;
-        const auto result = operations.history(*filter, [&](const queue::HistoryEvent& event) {
+        bool any = false;
+        const auto result = operations.history(wanted, [&](const queue::HistoryEvent& event) {
+            any = true;
             out.write(options.json ? control::encode(event) + '\n' : render_event(event));
             return !out.closed();
         });
-        return result ? exit_done : fail(invocation, result.error());
+        if (!result) {
+            return fail(invocation, result.error());
+        }
+        // Asked for something, an empty answer is a no, as it is with the queue's verbs.
+        return any || filter->is_everything() ? exit_done : exit_no;
     });
 }
 
@@ -69,6 +79,8 @@ void declare_gateway_commands(CLI::App& root, Invocation& invocation) {
         add_command(root, invocation, "history", "what became of messages, delivered ones too",
                     [&invocation, history_options] { return history(invocation, *history_options); });
     add_filter_options(history_app, history_options->filter, Ids::yes);
+    history_app.add_flag("--transcript", history_options->transcript,
+                         "with each transaction that failed, what was said in it");
     add_json_flag(history_app, history_options->json);
 
     auto status_json = std::make_shared<bool>(false);

@@ -150,10 +150,10 @@ Result<void, Failure> RemoteOperations::list(const queue::Filter& filter,
     return outcome ? result : outcome;
 }
 
-Result<void, Failure> RemoteOperations::history(const queue::Filter& filter,
+Result<void, Failure> RemoteOperations::history(const queue::HistoryFilter& filter,
                                                 const std::function<bool(const queue::HistoryEvent&)>& each) {
     Result<void, Failure> outcome{};
-    const auto result = lines("/v1/history:search", encode_search(filter), [&](std::string_view line) {
+    const auto result = lines("/v1/history:search", encode_history_search(filter), [&](std::string_view line) {
         const auto event = decode_history_event(line);
         if (!event) {
             const auto failure = decode_failure(line);

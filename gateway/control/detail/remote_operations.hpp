@@ -23,7 +23,7 @@ public:
     [[nodiscard]] Result<Outcome, Failure> apply(const ApplyRequest& request) override;
     [[nodiscard]] Result<Status, Failure> status() override;
     [[nodiscard]] Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override;
-    [[nodiscard]] Result<void, Failure> history(const queue::Filter& filter,
+    [[nodiscard]] Result<void, Failure> history(const queue::HistoryFilter& filter,
                                                 const std::function<bool(const queue::HistoryEvent&)>& each) override;
     [[nodiscard]] Result<ReloadOutcome, Failure> reload() override;
 

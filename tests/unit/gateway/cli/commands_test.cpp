@@ -63,7 +63,7 @@ protected:
         postern::Result<std::vector<queue::ShapeCell>, Failure> shape(const control::ShapeRequest& request) override {
             return local_.shape(request);
         }
-        postern::Result<void, Failure> history(const queue::Filter& filter,
+        postern::Result<void, Failure> history(const queue::HistoryFilter& filter,
                                                const std::function<bool(const queue::HistoryEvent&)>& each) override {
             return local_.history(filter, each);
         }
