@@ -93,6 +93,9 @@ public:
     /// all of them.
     [[nodiscard]] virtual Result<std::vector<BacklogCell>, ReadError> backlog() = 0;
 
+    /// What was decided about backends and holds until it is taken back.
+    [[nodiscard]] virtual Result<std::vector<BackendMark>, ReadError> marks() = 0;
+
     /// The history: the gateway's own rows, then message by message, the oldest first. No read transaction is open
     /// while `each` runs.
     [[nodiscard]] virtual Result<void, ReadError> history(const HistoryFilter& filter, Instant now,

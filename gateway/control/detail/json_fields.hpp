@@ -40,6 +40,9 @@ Decoded<T> decode(std::string_view text, Read read) {
 }
 
 inline const Json* find(const Json& object, const char* key) {
+    if (!object.is_object()) {
+        bad(std::string("what should hold `") + key + "` is not an object");
+    }
     const auto place = object.find(key);
     return place == object.end() || place->is_null() ? nullptr : &*place;
 }

@@ -81,7 +81,8 @@ TEST_F(LiveTest, TheActorIsWhoTheKernelSaysThatItIs) {
     ASSERT_EQ(calls.size(), 1U);
     EXPECT_EQ(calls[0].verb, Verb::retry);
     const passwd* me = ::getpwuid(::getuid());
-    EXPECT_EQ(calls[0].actor, me != nullptr ? std::string(me->pw_name) : "uid " + std::to_string(::getuid()));
+    EXPECT_EQ(calls[0].actor, (me != nullptr ? std::string(me->pw_name) : "uid " + std::to_string(::getuid())) +
+                                  ": queue retry " + MessageId(1).to_string());
 }
 
 TEST_F(LiveTest, TellsStatusShapeHistoryAndReload) {
@@ -108,6 +109,28 @@ TEST_F(LiveTest, TellsStatusShapeHistoryAndReload) {
     ASSERT_TRUE(reloaded);
     EXPECT_TRUE(reloaded->ok);
     EXPECT_EQ(reloaded->lines.size(), 1U);
+}
+
+TEST_F(LiveTest, TellsWhyAndActsOnBackends) {
+    const auto live = operations();
+    const auto why = live->why(MessageId(1));
+    ASSERT_TRUE(why) << why.error().text;
+    EXPECT_TRUE(why->running);
+    ASSERT_FALSE(why->recipients.empty());
+    EXPECT_EQ(why->recipients[0].text, "as the engine says");
+    EXPECT_EQ(live->why(MessageId(99)).error().kind, FailureKind::not_found);
+    BackendRequest request;
+    request.verb = BackendVerb::resume;
+    request.backend = "stores";
+    const auto changed = live->change(request);
+    ASSERT_TRUE(changed) << changed.error().text;
+    EXPECT_TRUE(changed->changed);
+    request.backend = "other \"/\x01";
+    EXPECT_EQ(live->change(request).error().kind, FailureKind::not_found);
+    const auto probed = live->probe("stores");
+    ASSERT_TRUE(probed) << probed.error().text;
+    EXPECT_EQ(probed->size(), 2U);
+    EXPECT_EQ(live->probe("other").error().kind, FailureKind::not_found);
 }
 
 TEST_F(LiveTest, ADiskThatFailsIsToldAsSuch) {

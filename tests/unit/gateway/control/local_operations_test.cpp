@@ -62,7 +62,7 @@ TEST_F(LocalOperationsTest, AppliesAVerbOnlyToStatesThatItActsOn) {
     EXPECT_EQ(outcome->changed, 2U);
     const auto calls = gateway_.calls();
     ASSERT_EQ(calls.size(), 1U);
-    EXPECT_EQ(calls[0].actor, "alice");
+    EXPECT_TRUE(calls[0].actor.starts_with("alice: queue ")) << calls[0].actor;
     EXPECT_EQ(calls[0].recipients, (std::vector<RecipientRef>{{MessageId(1), 1}, {MessageId(3), 0}}));
 }
 
