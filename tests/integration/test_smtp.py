@@ -88,7 +88,7 @@ def test_smuggled_end_of_data_is_content(gateway, store):
 def test_pipelined_commands_are_answered_in_order(gateway, store):
     with socket.create_connection(("127.0.0.1", gateway.port)) as client:
         client.sendall(b"EHLO x.example.org\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<ok@example.com>\r\nRCPT TO:<x@example.net>\r\n"
-                       b"BDAT 20 LAST\r\nSubject: chunk\r\n\r\nx\r\nQUIT\r\n")
+                       b"BDAT 21 LAST\r\nSubject: chunk\r\n\r\nx\r\nQUIT\r\n")
         received = b""
         while True:
             part = client.recv(65536)
