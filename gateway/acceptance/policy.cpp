@@ -12,9 +12,20 @@ std::optional<Taken> taken(const Policy& policy, mail::Mailbox address) {
     return Taken{std::move(address), std::move(*backend)};
 }
 
+/// Whether a store that still knows source routes of old might send the address on: "user%elsewhere@ours" (RFC 1123
+/// section 5.2.16), "elsewhere!user@ours", "\"user@elsewhere\"@ours". A relay probe tries them all, so none is taken,
+/// ours or not.
+bool routes_onward(const mail::Mailbox& address) {
+    return address.unquoted_local_part().find_first_of("%!@") != std::string::npos;
+}
+
 }  // namespace
 
 Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command) {
+    if (routes_onward(command.address)) {
+        return mail::Reply(550, mail::EnhancedStatus(5, 7, 1),
+                           "Relaying denied: no '%', '!' or '@' in a local part here");
+    }
     if (auto direct = taken(policy, command.address)) {
         return std::move(*direct);
     }

@@ -25,7 +25,8 @@ struct Taken {
     std::string backend;
 };
 
-/// Where RCPT leads, or 550 5.7.1. A bare <postmaster> is always taken (RFC 5321 section 4.5.1).
+/// Where RCPT leads, or 550 5.7.1, which also answers a local part that names another route ("user%elsewhere@ours"). A
+/// bare <postmaster> is always taken (RFC 5321 section 4.5.1).
 [[nodiscard]] Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command);
 
 }  // namespace postern::acceptance

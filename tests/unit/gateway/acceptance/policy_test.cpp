@@ -1,0 +1,69 @@
+// Which recipients are taken: ours, postmaster, and nobody by a detour.
+#include "gateway/acceptance/policy.hpp"
+
+#include <gtest/gtest.h>
+
+namespace postern::acceptance {
+namespace {
+
+Policy policy() {
+    return Policy{"mx.example.com", "example.com", [](const mail::Mailbox& address) -> std::optional<std::string> {
+                      if (address.domain_key() == "example.com") {
+                          return "main";
+                      }
+                      return std::nullopt;
+                  }};
+}
+
+smtp_server::RcptCommand rcpt(std::string_view address, bool bare_postmaster = false) {
+    auto mailbox = mail::Mailbox::parse(address, mail::Utf8::allowed);
+    EXPECT_TRUE(mailbox) << address;
+    return smtp_server::RcptCommand{std::move(*mailbox), bare_postmaster, {}};
+}
+
+TEST(TakeRecipient, TakesOursWithTheBackendThatServesThem) {
+    const auto taken = take_recipient(policy(), rcpt("Someone+tag@EXAMPLE.com"));
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(taken->address.to_string(), "Someone+tag@EXAMPLE.com");
+    EXPECT_EQ(taken->backend, "main");
+}
+
+TEST(TakeRecipient, TakesABarePostmasterWhereverTheHostnameLies) {
+    const auto taken = take_recipient(policy(), rcpt("PostMaster@mx.example.com", true));
+    ASSERT_TRUE(taken);
+    EXPECT_EQ(taken->address.to_string(), "PostMaster@example.com");
+    EXPECT_FALSE(take_recipient(policy(), rcpt("postmaster@mx.example.com")));
+}
+
+TEST(TakeRecipient, RelaysForNobodyByAnyDetour) {
+    for (const char* address : {
+             "user@example.net",              // plain
+             "user@sub.example.com",          // a child is not the domain
+             "user@example.com.example.net",  // nor is a suffix
+             "user@notexample.com",           //
+             "user@[192.0.2.1]",              // an address literal, even our own
+             "user@[IPv6:2001:db8::1]",       //
+             "user%example.net@example.com",  // percent hack
+             "user%example.net%example.com@example.com",
+             "example.net!user@example.com",        // bang path
+             "\"user@example.net\"@example.com",    // an at-sign in quotes
+             "\"user\\@example.net\"@example.com",  //
+             "\"user%example.net\"@example.com",    //
+             "user@ex\xd0\xb0mple.com",             // a Cyrillic look-alike
+         }) {
+        const auto taken = take_recipient(policy(), rcpt(address));
+        ASSERT_FALSE(taken) << address;
+        EXPECT_EQ(taken.error().code(), 550) << address;
+        EXPECT_EQ(taken.error().status(), mail::EnhancedStatus(5, 7, 1)) << address;
+    }
+}
+
+TEST(TakeRecipient, TakesOtherOddButHarmlessLocalParts) {
+    for (const char* address :
+         {"\"two words\"@example.com", "o'brien@example.com", "#&*+/=?^_`{|}~$@example.com", "a.b@example.com"}) {
+        EXPECT_TRUE(take_recipient(policy(), rcpt(address))) << address;
+    }
+}
+
+}  // namespace
+}  // namespace postern::acceptance
