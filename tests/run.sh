@@ -36,14 +36,14 @@ format_is_right() {
 
 fuzz() {
   local target
-  for target in "$build-fuzz"/tests/fuzz/fuzz_*; do
+  for target in "$build-asan"/tests/fuzz/fuzz_*; do
     [[ -x $target && ! -d $target ]] || continue
     local name=${target##*/} corpus words=()
     [[ -f $root/tests/fuzz/dictionaries/$name.dict ]] && words=("-dict=$root/tests/fuzz/dictionaries/$name.dict")
     corpus=$(mktemp -d)
     cp -r "$root/tests/fuzz/corpus/$name/." "$corpus/" 2>/dev/null || true
-    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "${words[@]}" "$corpus" > "$build-fuzz/$name.log" 2>&1; then
-      tail -n 40 "$build-fuzz/$name.log" >&2
+    if ! "$target" -max_total_time="$fuzz_seconds" -max_len=20000 -rss_limit_mb=1024 -print_final_stats=0 -verbosity=0 "${words[@]}" "$corpus" > "$build-asan/$name.log" 2>&1; then
+      tail -n 40 "$build-asan/$name.log" >&2
       return 1
     fi
     rm -rf "$corpus"
@@ -64,11 +64,14 @@ run "unit tests" ctest_in "$build"
 run "integration" env POSTERN="$build/gateway/main/postern" \
   "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
 
-run "address and undefined-behaviour sanitizers: build" configure "$build-asan" -DPOSTERN_SANITIZE=address,undefined
+# One build, of Clang's, serves the sanitizers' tests and the fuzzers; the release build is GCC's.
+run "address and undefined-behaviour sanitizers: build" configure "$build-asan" -DPOSTERN_SANITIZE=address,undefined -DPOSTERN_FUZZ=ON \
+  -DCMAKE_CXX_COMPILER=clang++-14
 build_in "$build-asan"
 run "address and undefined-behaviour sanitizers: unit tests" ctest_in "$build-asan"
 run "address and undefined-behaviour sanitizers: integration" env POSTERN="$build-asan/gateway/main/postern" POSTERN_ROUNDS=3 \
   POSTERN_SANITIZED=1 "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+run "fuzzers" fuzz
 
 concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests postern_lmtp_client_test control_tests postern)
 run "thread sanitizer: build" configure "$build-tsan" -DPOSTERN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++-14
@@ -83,11 +86,6 @@ run "thread sanitizer: unit tests" env TSAN_OPTIONS="suppressions=$root/tests/ts
 run "thread sanitizer: integration" env POSTERN="$build-tsan/gateway/main/postern" POSTERN_ROUNDS=2 POSTERN_SANITIZED=1 \
   TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1 exitcode=66" \
   "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration" -k "load or smtp"
-
-run "fuzzers: build" configure "$build-fuzz" -DPOSTERN_SANITIZE=address,undefined -DPOSTERN_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-14
-mapfile -t fuzzers < <(ninja -C "$build-fuzz" -t targets all | sed -n 's/^\(fuzz_[a-z_]*\):.*/\1/p')
-build_in "$build-fuzz" "${fuzzers[@]}"
-run "fuzzers" fuzz
 
 trap - ERR
 echo
