@@ -419,7 +419,7 @@ StoreStatus SqliteStoreImpl::admit(std::uint64_t size_hint) {
     if (!writer_.healthy()) {
         return StoreStatus::failed;
     }
-    const std::uint64_t free = free_disk();
+    const std::uint64_t free = free_disk() + writer_.free_octets();
     if (writer_.full() || free < minimum_free_disk_ || free - minimum_free_disk_ < size_hint ||
         writer_.messages() >= maximum_messages_) {
         return StoreStatus::disk_full;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "queue/detail/database_file.hpp"
@@ -23,7 +24,11 @@ constexpr std::size_t batch_commands_max = 2048;
 constexpr int checkpoint_pages = 8192;  // 32 MiB: the log is written over and over, and stays in the page cache
 constexpr int warn_pages = 8 * checkpoint_pages;
 constexpr std::uint64_t page_octets = 4096;
-constexpr std::chrono::seconds busy_time_max{5};  // for a stranger's write lock to go
+constexpr std::int64_t free_pages_kept = 16384;  // 64 MiB, that the next messages need not make anew
+constexpr std::chrono::milliseconds free_pages_fresh{500};
+constexpr std::chrono::milliseconds give_back_pause{100};  // so long nothing was to do
+constexpr std::chrono::milliseconds give_back_max{50};     // whoever comes meanwhile waits that long
+constexpr std::chrono::seconds busy_time_max{5};           // for a stranger's write lock to go
 constexpr std::chrono::milliseconds busy_pause{5};
 
 /// Takes in something new, which may not be on a full disk.
@@ -129,6 +134,8 @@ void Writer::step(Next next) {
     }
     if (full()) {
         try_to_take_in_again();
+    } else if (next == Next::idle) {
+        give_back(free_pages_kept);
     }
 }
 
@@ -150,12 +157,14 @@ Writer::Next Writer::gather() {
             came = work_.wait_for(lock, options_.try_again_after, something);
         } else if (transaction_) {
             came = work_.wait_for(lock, open_transaction_max, something);
+        } else if (free_pages_ > free_pages_kept) {
+            came = work_.wait_for(lock, give_back_pause, something);
         } else {
             work_.wait(lock, something);
         }
         asleep_ = false;
         if (!came) {
-            return Next::flush;
+            return Next::idle;
         }
     }
     const bool company_is_here = wait_for_company(lock);
@@ -283,6 +292,7 @@ void Writer::flush() {
     ++commit_count_;
     answer(StoreStatus::stored);
     checkpoint_if_due();
+    watch_free_pages();
 }
 
 void Writer::finish(const Commands& batch, StoreStatus status) {
@@ -414,6 +424,12 @@ void Writer::try_to_take_in_again() {
     if (!healthy() || !checkpoint(log_full_ ? Checkpoint::truncate : Checkpoint::passive)) {
         return;
     }
+    if (disk_full_) {
+        give_back(0);  // what was delivered meanwhile makes room for the reserve
+    }
+    if (!healthy()) {
+        return;
+    }
     disk_full_ = disk_full_ && !reserve_->restore();
     log_full_ = log_full_ && log_octets() > options_.log_octets_max / 2;
     full_ = disk_full_ || log_full_;
@@ -530,6 +546,57 @@ bool Writer::checkpoint(Checkpoint how) {
     // A reader may hold a part of the log back; then it is tried again after a while, not at every commit.
     checkpoint_at_ = code == SQLITE_OK && moved >= in_log ? checkpoint_pages : log_pages_ + checkpoint_pages / 4;
     return healthy();
+}
+
+void Writer::watch_free_pages() {
+    if (!healthy() || clock_.steady() < free_seen_at_ + free_pages_fresh) {
+        return;
+    }
+    free_seen_at_ = clock_.steady();
+    try {
+        free_pages_ = connection_->query_integer("PRAGMA freelist_count");
+    } catch (const SqliteError&) {
+        return;  // the next command meets the same error, and tells
+    }
+    free_octets_ = static_cast<std::uint64_t>(free_pages_) * page_octets;
+}
+
+void Writer::give_back(std::int64_t keep) {
+    free_seen_at_ = {};
+    watch_free_pages();
+    if (!healthy() || transaction_ || free_pages_ <= keep) {
+        return;
+    }
+    constexpr std::int64_t pages_at_once = 256;
+    const auto until = clock_.steady() + give_back_max;
+    try {
+        connection_->execute("BEGIN IMMEDIATE");
+        transaction_ = true;
+        for (std::int64_t before = free_pages_ + 1;
+             keep < free_pages_ && free_pages_ < before && clock_.steady() < until;) {
+            before = free_pages_;
+            const std::int64_t pages = std::min(pages_at_once, free_pages_ - keep);
+            connection_->execute(fmt::format("PRAGMA incremental_vacuum({})", pages).c_str());
+            free_pages_ = connection_->query_integer("PRAGMA freelist_count");
+        }
+        connection_->execute("COMMIT");
+        transaction_ = false;
+        ++flushes_;
+    } catch (const SqliteError& error) {
+        if (error.code() == SQLITE_BUSY || error.is_full()) {
+            roll_back(StoreStatus::failed);
+        } else {
+            close(error.what());
+        }
+        return;
+    }
+    free_octets_ = static_cast<std::uint64_t>(free_pages_) * page_octets;
+    // The file is cut when the log has gone into it.
+    if (free_pages_ <= keep) {
+        (void)checkpoint(keep == 0 ? Checkpoint::truncate : Checkpoint::passive);
+    } else {
+        checkpoint_if_due();
+    }
 }
 
 std::uint64_t Writer::log_octets() const { return static_cast<std::uint64_t>(log_pages_) * page_octets; }

@@ -92,6 +92,8 @@ public:
     [[nodiscard]] bool healthy() const noexcept { return healthy_.load(std::memory_order_relaxed); }
     /// The disk is full, or the log is as large as it may become: nothing new can be taken in.
     [[nodiscard]] bool full() const noexcept { return full_.load(std::memory_order_relaxed); }
+    /// Octets of the queue file that nothing is in: room for new messages, as good as that on the disk. A little old.
+    [[nodiscard]] std::uint64_t free_octets() const noexcept { return free_octets_.load(std::memory_order_relaxed); }
     [[nodiscard]] std::uint64_t messages() const noexcept { return messages_.load(std::memory_order_relaxed); }
     [[nodiscard]] StoreCounters counters() const;
     /// The id that last_id must not fall below; set by the store as ids are given out.
@@ -103,7 +105,7 @@ private:
     using Commands = std::vector<std::unique_ptr<Command>>;
 
     void run();
-    enum class Next : std::uint8_t { execute, flush, end };
+    enum class Next : std::uint8_t { execute, flush, idle, end };
     void step(Next next);
     /// Waits, then moves what came into `batch_`.
     [[nodiscard]] Next gather();
@@ -135,6 +137,10 @@ private:
     /// False: an error, and the file was closed.
     bool checkpoint(Checkpoint how);
     void watch_log();
+    /// Looks how much of the file is free, but not at every flush.
+    void watch_free_pages();
+    /// Cuts off free pages of the file until it has `keep` left, for a moment. An error is no harm: another time, then.
+    void give_back(std::int64_t keep);
     [[nodiscard]] std::uint64_t log_octets() const;
     /// The disk was full, or the log too large: looks whether that is over.
     void try_to_take_in_again();
@@ -159,6 +165,8 @@ private:
     bool log_full_ = false;
     bool log_warned_ = false;
     SteadyInstant reopen_at_{};
+    SteadyInstant free_seen_at_{};
+    std::int64_t free_pages_ = 0;    // of the file, as last seen
     SteadyInstant look_again_at_{};  // while full_
     std::optional<SteadyInstant> gather_since_;
 
@@ -174,6 +182,7 @@ private:
 
     std::atomic<bool> healthy_{true};
     std::atomic<bool> full_{false};
+    std::atomic<std::uint64_t> free_octets_{0};
     std::atomic<std::uint64_t> messages_{0};
     std::atomic<std::uint64_t> flushes_{0};
     std::atomic<std::uint64_t> commit_count_{0};

@@ -122,24 +122,6 @@ bool is_alive(const sockaddr_un& address) {
     return alive;
 }
 
-/// Binds as one who shares with nobody: SO_REUSEPORT alone would let a second gateway of the same user have half of the
-/// first one's clients, without a word.
-bool is_free(const SocketAddress& address) {
-    const int probe = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (probe < 0) {
-        return true;  // the socket that is made next says why
-    }
-    const int on = 1;
-    ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);  // what the last run left in TIME_WAIT is nobody
-    if (address.storage.ss_family == AF_INET6) {
-        ::setsockopt(probe, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    }
-    const bool is_taken =
-        ::bind(probe, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 && errno == EADDRINUSE;
-    ::close(probe);
-    return !is_taken;
-}
-
 }  // namespace
 
 Listener::Listener(IoThread& thread, ListenerState& state, const std::function<void(const std::string&)>& on_problem)
@@ -159,10 +141,6 @@ std::optional<std::string> Listener::open_tcp() {
     const auto address = tcp_address(options.host, port);
     if (!address) {
         return options.name + ": not an IP address to listen on";
-    }
-    if (state_.port == 0 && !is_free(*address)) {  // the first of the threads that share it
-        errno = EADDRINUSE;
-        return last_error(options.name, "cannot listen");
     }
     const int family = address->storage.ss_family;
     if (state_.port == 0 && port != 0) {
