@@ -124,7 +124,7 @@ private:
     };
     struct KeyHash {
         std::size_t operator()(const Key& key) const noexcept {
-            return std::hash<std::int64_t>()(key.message * 1'000'003 + key.ordinal);
+            return std::hash<std::uint64_t>()(static_cast<std::uint64_t>(key.message) * 1'000'003U + key.ordinal);
         }
     };
     enum class Place : std::uint8_t { queued, withdrawn, in_flight };
