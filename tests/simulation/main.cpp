@@ -2,6 +2,7 @@
 #include <malloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -21,6 +22,7 @@ using postern::simulation::RunResult;
 struct Arguments {
     std::uint64_t seeds = 20;
     std::uint64_t from = 1;
+    std::uint64_t every = 1;  ///< of the patterns: each so many-th
     bool verbose = false;
     bool patterns = false;
     bool good = true;
@@ -34,10 +36,12 @@ Arguments parse(int count, char** words) {
             arguments.verbose = true;
         } else if (word == "--patterns") {
             arguments.patterns = true;
-        } else if (i + 1 < count && (word == "--seeds" || word == "--from" || word == "--seed")) {
+        } else if (i + 1 < count && (word == "--seeds" || word == "--from" || word == "--seed" || word == "--every")) {
             const std::uint64_t number = std::strtoull(words[++i], nullptr, 10);
             if (word == "--seeds") {
                 arguments.seeds = number;
+            } else if (word == "--every") {
+                arguments.every = std::max<std::uint64_t>(1, number);
             } else {
                 arguments.from = number;
                 arguments.seeds = word == "--seed" ? 1 : arguments.seeds;
@@ -65,7 +69,8 @@ bool tell(const RunResult& result, const std::string& name, Counts& sum) {
 int main(int argument_count, char** argument_words) {
     const Arguments arguments = parse(argument_count, argument_words);
     if (!arguments.good) {
-        std::cerr << "usage: postern_simulation [--seeds N] [--from S] [--seed X] [--patterns] [--verbose]\n";
+        std::cerr
+            << "usage: postern_simulation [--seeds N] [--from S] [--seed X] [--patterns [--every N]] [--verbose]\n";
         return 64;
     }
     // The disk's files grow and go: their memory stays, instead of being mapped anew each time.
@@ -84,7 +89,7 @@ int main(int argument_count, char** argument_words) {
     options.verbose = arguments.verbose;
     if (arguments.patterns) {
         constexpr int all = 5 * 5 * 5 * 5 * 5;
-        for (int pattern = 0; pattern < all; ++pattern) {
+        for (int pattern = 0; pattern < all; pattern += static_cast<int>(arguments.every)) {
             for (int count = 1, fit = 5; count <= 5; ++count, fit *= 5) {
                 if (pattern >= fit) {
                     continue;  // digits that are not used would only repeat it
