@@ -32,4 +32,8 @@ public:
 [[nodiscard]] std::string to_rfc3339(Instant instant);
 [[nodiscard]] std::optional<Instant> parse_rfc3339(std::string_view text);
 
+/// "Fri, 21 Aug 2026 10:11:12 +0000", as the fields of a message have it (RFC 5322 section 3.3): in UTC, in English
+/// whatever the locale, less the milliseconds.
+[[nodiscard]] std::string to_rfc5322(Instant instant);
+
 }  // namespace postern::queue

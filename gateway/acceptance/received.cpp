@@ -1,9 +1,5 @@
 #include "gateway/acceptance/received.hpp"
 
-#include <fmt/format.h>
-
-#include <array>
-
 namespace postern::acceptance {
 
 namespace {
@@ -14,20 +10,6 @@ std::string address_literal(const std::string& ip) {
         return {};
     }
     return (ip.find(':') == std::string::npos ? "[" : "[IPv6:") + ip + "]";
-}
-
-/// "Fri, 21 Aug 2026 10:11:12 +0000" (RFC 5322 section 3.3), without a locale.
-std::string date_time(queue::Instant at) {
-    static constexpr std::array<const char*, 7> days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    static constexpr std::array<const char*, 12> months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                                        "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    const auto day = std::chrono::floor<std::chrono::days>(at);
-    const std::chrono::year_month_day date(day);
-    const std::chrono::hh_mm_ss time(std::chrono::floor<std::chrono::seconds>(at - day));
-    return fmt::format("{}, {} {} {} {:02}:{:02}:{:02} +0000", days.at(std::chrono::weekday(day).c_encoding()),
-                       static_cast<unsigned>(date.day()), months.at(static_cast<unsigned>(date.month()) - 1),
-                       static_cast<int>(date.year()), time.hours().count(), time.minutes().count(),
-                       time.seconds().count());
 }
 
 }  // namespace
@@ -61,7 +43,7 @@ std::string received_field(const smtp_server::SessionInfo& session, const Receiv
     if (facts.only_recipient != nullptr) {
         field += "\r\n\tfor <" + facts.only_recipient->to_string() + '>';
     }
-    return field + ";\r\n\t" + date_time(facts.at) + "\r\n";
+    return field + ";\r\n\t" + queue::to_rfc5322(facts.at) + "\r\n";
 }
 
 }  // namespace postern::acceptance

@@ -7,6 +7,7 @@
 #include "gateway/bounce/detail/returned.hpp"
 #include "gateway/bounce/detail/status_part.hpp"
 #include "gateway/bounce/detail/text.hpp"
+#include "queue/time.hpp"
 
 namespace postern::bounce {
 
@@ -94,7 +95,7 @@ void append_recipient(std::string& out, Notice notice, const ReportedRecipient& 
         append_paragraph(out, (reply.front() == '(' ? "What happened: " : "The system's own words: ") + reply, "    ");
     }
     if (notice == Notice::delayed && recipient.will_retry_until) {
-        append_paragraph(out, "It is tried until " + detail::date_time(*recipient.will_retry_until) + '.', "    ");
+        append_paragraph(out, "It is tried until " + queue::to_rfc5322(*recipient.will_retry_until) + '.', "    ");
     }
 }
 
@@ -193,7 +194,7 @@ Report make_report(Notice notice, const ReportedMessage& message, const std::vec
     append_field(out, "From", "Mail Delivery System <" + options.from.to_string() + '>');
     append_field(out, "To", '<' + sender + '>');
     append_field(out, "Subject", subject_of(notice));
-    append_field(out, "Date", detail::date_time(at));
+    append_field(out, "Date", queue::to_rfc5322(at));
     append_field(out, "Message-ID", '<' + id.to_string() + '@' + options.hostname + '>');
     const std::string about = detail::message_id_of(detail::header_of(message.content));
     if (!about.empty()) {

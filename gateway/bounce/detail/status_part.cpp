@@ -5,6 +5,7 @@
 
 #include "gateway/bounce/detail/text.hpp"
 #include "queue/mail/utf8.hpp"
+#include "queue/time.hpp"
 
 namespace postern::bounce::detail {
 
@@ -100,11 +101,11 @@ void append_recipient(std::string& out, Notice notice, const ReportedMessage& me
         append_field(out, "Diagnostic-Code", (is_reply(diagnostic) ? "smtp; " : "x-postern; ") + diagnostic);
     }
     if (recipient.last_attempt_at) {
-        append_field(out, "Last-Attempt-Date", date_time(*recipient.last_attempt_at));
+        append_field(out, "Last-Attempt-Date", queue::to_rfc5322(*recipient.last_attempt_at));
     }
     append_field(out, "Final-Log-ID", message.envelope.id.to_string());
     if (notice == Notice::delayed && recipient.will_retry_until) {
-        append_field(out, "Will-Retry-Until", date_time(*recipient.will_retry_until));
+        append_field(out, "Will-Retry-Until", queue::to_rfc5322(*recipient.will_retry_until));
     }
 }
 
@@ -142,7 +143,7 @@ Part status_part(Notice notice, const ReportedMessage& message, const std::vecto
     if (mail::is_domain(envelope.client.helo, mail::Utf8::refused)) {
         append_field(part.body, "Received-From-MTA", "dns; " + envelope.client.helo);
     }
-    append_field(part.body, "Arrival-Date", date_time(envelope.received_at));
+    append_field(part.body, "Arrival-Date", queue::to_rfc5322(envelope.received_at));
     for (const ReportedRecipient& recipient : recipients) {
         part.body += "\r\n";
         append_recipient(part.body, notice, message, recipient, global);

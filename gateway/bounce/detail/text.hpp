@@ -10,8 +10,6 @@
 #include <string>
 #include <string_view>
 
-#include "queue/time.hpp"
-
 namespace postern::bounce::detail {
 
 enum class Charset : std::uint8_t { ascii, utf8 };
@@ -41,8 +39,5 @@ void append_paragraph(std::string& out, std::string_view text, std::string_view 
 
 /// Whether `word` is `lower` in any case (ASCII).
 [[nodiscard]] bool same_word(std::string_view word, std::string_view lower);
-
-/// "Fri, 21 Aug 2026 10:11:12 +0000" (RFC 5322 section 3.3), without a locale.
-[[nodiscard]] std::string date_time(queue::Instant at);
 
 }  // namespace postern::bounce::detail
