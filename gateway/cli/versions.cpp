@@ -9,6 +9,8 @@
 
 #include <CLI/Version.hpp>
 
+#include "queue/other_writers.hpp"
+
 namespace postern::cli {
 
 std::string version() { return POSTERN_VERSION; }
@@ -24,6 +26,16 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
         {"openssl", ::OpenSSL_version(OPENSSL_VERSION_STRING)},
         {"sqlite", ::sqlite3_libversion()},
     };
+}
+
+std::vector<std::string> library_warnings() {
+    if (!queue::has_wal_reset_bug()) {
+        return {};
+    }
+    return {
+        fmt::format("sqlite {} can lose commits when two programs write to one file (the WAL-reset bug, mended in "
+                    "3.51.3); the gateway writes alone, so let no other program open the queue for writing",
+                    ::sqlite3_libversion())};
 }
 
 }  // namespace postern::cli

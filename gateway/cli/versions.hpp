@@ -12,4 +12,7 @@ namespace postern::cli {
 /// Name and version; of shared libraries the one that was loaded.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> library_versions();
 
+/// What an operator must know of one of them; empty: nothing.
+[[nodiscard]] std::vector<std::string> library_warnings();
+
 }  // namespace postern::cli

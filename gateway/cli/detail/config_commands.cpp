@@ -8,6 +8,7 @@
 #include "gateway/cli/render.hpp"
 #include "gateway/cli/versions.hpp"
 #include "queue/mail/printable.hpp"
+#include "queue/other_writers.hpp"
 
 namespace postern::cli::detail {
 namespace {
@@ -20,6 +21,14 @@ int check(const Invocation& invocation) {
     }
     for (const config::Problem& warning : loaded.warnings) {
         err.write("warning: " + warning.to_string() + '\n');
+    }
+    if (loaded.config && queue::has_wal_reset_bug()) {
+        for (const long pid : queue::other_writers(loaded.config->queue.path)) {
+            err.write(
+                fmt::format("warning: process {} has the queue {} open for writing; with the SQLite of this machine "
+                            "that can lose mail (see `postern version`)\n",
+                            pid, mail::printable(loaded.config->queue.path.string())));
+        }
     }
     return loaded.config ? exit_done : exit_config;
 }
@@ -70,12 +79,16 @@ int print_version(const Invocation& invocation, bool json) {
         for (const auto& [name, number] : libraries) {
             object["libraries"][name] = number;
         }
+        object["warnings"] = library_warnings();
         invocation.say(object.dump());
         return exit_done;
     }
     invocation.say(fmt::format("postern {} (revision {})", version(), revision()));
     for (const auto& [name, number] : libraries) {
         invocation.say(fmt::format("{} {}", name, number));
+    }
+    for (const std::string& warning : library_warnings()) {
+        invocation.say("warning: " + warning);
     }
     return exit_done;
 }
