@@ -309,7 +309,7 @@ Result<Totals, ReadError> SqliteReader::totals() {
         const ReadTransaction transaction(*queue_);
         totals.messages = static_cast<std::uint64_t>(
             std::max<std::int64_t>(0, (*queue_).query_integer("SELECT value FROM meta WHERE key = 'messages'")));
-        Statement states(*queue_, "SELECT state, count(*) FROM recipient GROUP BY state");
+        Statement states(*queue_, "SELECT state, recipients FROM recipient_count WHERE recipients > 0");
         {
             auto rows = states.rows();
             while (rows.step()) {

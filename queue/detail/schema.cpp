@@ -64,6 +64,12 @@ CREATE TABLE recipient (
 -- What may be tried, by backend and time. A query uses it only when it says `state <= 2` in these words.
 CREATE INDEX recipient_due ON recipient (backend, next_attempt_at, message, ordinal) WHERE state <= 2;
 
+-- How many rows of `recipient` are in each state: counted along, so that `status` need not look at all of them.
+CREATE TABLE recipient_count (
+    state      INTEGER PRIMARY KEY CHECK (state BETWEEN 0 AND 6),
+    recipients INTEGER NOT NULL
+) STRICT;
+
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
     value INTEGER NOT NULL

@@ -1,18 +1,20 @@
 // The queue file and the history file: tables, views, versions. The DDL itself, column by column, is in schema.cpp.
 //
-// Invariants, which the store keeps and its tests check (I1 to I7):
-//  I1. A row of `message` is a committed message: it was, or is about to be, answered 250. Nothing else is in that
-//  table. I2. Its content is the rows of `chunk` with its id, number 0 to parts-1, and behind them message.content. A
-//  message that came
-//      in one piece, nearly every one, has parts = 0 and no chunk row. `size` is the sum.
-//  I3. A row of `chunk` without its message belongs to a message still coming in; its id is in `incoming`. Opening for
-//      writing removes what `incoming` names; a commit removes the marker and keeps the chunks.
-//  I4. A message has at least one recipient, with ordinals 0 to n-1, and at least one of them is not done (delivered or
-//  removed).
-//      What is done whole is deleted in the transaction that made it so.
-//  I5. message.checksum is the checksum of queue/detail/codec.hpp over content, envelope, and what never changes of the
-//  recipients. I6. A done recipient is never changed again. I7. meta.last_id is not less than any id that was given
-//  out, or was on its way to a committed message.
+// Invariants, which the store keeps and its tests check (I1 to I8):
+// - I1. A row of `message` is a committed message: it was, or is about to be, answered 250. Nothing else is in that
+//   table.
+// - I2. Its content is the rows of `chunk` with its id, number 0 to parts-1, and behind them message.content. A message
+//   that came in one piece, nearly every one, has parts = 0 and no chunk row. `size` is the sum.
+// - I3. A row of `chunk` without its message belongs to a message still coming in; its id is in `incoming`. Opening for
+//   writing removes what `incoming` names; a commit removes the marker and keeps the chunks.
+// - I4. A message has at least one recipient, with ordinals 0 to n-1, and at least one of them is not done (delivered
+//   or removed). What is done whole is deleted in the transaction that made it so.
+// - I5. message.checksum is the checksum of queue/detail/codec.hpp over content, envelope, and what never changes of
+//   the recipients.
+// - I6. A done recipient is never changed again.
+// - I7. meta.last_id is not less than any id that was given out, or was on its way to a committed message.
+// - I8. meta.messages is the number of rows of `message`, and recipient_count that of `recipient` by state (0 where it
+//   has no row).
 //
 // Foreign keys are declared for those who read the schema, and checked by the tests (PRAGMA foreign_key_check). The
 // writer does not enforce them: 3.6 of 12 microseconds a message would be spent on what I1 to I4 already say.

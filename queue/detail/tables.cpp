@@ -37,9 +37,14 @@ Tables::Tables(Connection& connection, std::uint64_t generation)
       update_recipient_(
           connection,
           "UPDATE recipient SET state = ?3, attempts = ?4, unknowns = ?5, next_attempt_at = ?6, backend = ?7, "
-          "last_reply = ?8, failed = ?9 WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
-      count_undone_(connection, "SELECT count(*) FROM recipient WHERE message = ?1 AND state < 5"),
-      is_undone_(connection, "SELECT 1 FROM recipient WHERE message = ?1 AND ordinal = ?2 AND state < 5"),
+          "last_reply = ?8, failed = ?9 WHERE message = ?1 AND ordinal = ?2"),
+      state_(connection, "SELECT state FROM recipient WHERE message = ?1 AND ordinal = ?2"),
+      // From the end, for they are done from the front: the first row most often tells.
+      beside_(connection, "SELECT state FROM recipient WHERE message = ?1 AND ordinal <> ?2 ORDER BY ordinal DESC"),
+      count_states_(connection, "SELECT state, count(*) FROM recipient WHERE message = ?1 GROUP BY state"),
+      add_count_(connection,
+                 "INSERT INTO recipient_count (state, recipients) VALUES (?1, ?2) ON CONFLICT (state) DO UPDATE SET "
+                 "recipients = recipients + excluded.recipients"),
       load_due_(connection, load_due_sql()),
       earliest_(connection,
                 "SELECT next_attempt_at FROM recipient WHERE backend = ?1 AND state <= 2 AND next_attempt_at > ?2 "
@@ -99,6 +104,7 @@ void Tables::insert_recipient(MessageId message, const Recipient& recipient) {
         .bind(12, recipient.dsn.orcpt)
         .bind(13, std::int64_t{recipient.failed})
         .run();
+    count(recipient.state, 1);
 }
 
 void Tables::remove_chunks(MessageId message) {
@@ -106,53 +112,114 @@ void Tables::remove_chunks(MessageId message) {
     delete_incoming_.bind(1, message.value()).run();
 }
 
-std::int64_t Tables::undone(MessageId message) {
-    count_undone_.bind(1, message.value());
-    auto rows = count_undone_.rows();
-    return rows.step() ? count_undone_.integer(0) : 0;
+std::optional<RecipientState> Tables::state(MessageId message, Ordinal ordinal) {
+    state_.bind(1, message.value()).bind(2, std::int64_t{ordinal});
+    auto rows = state_.rows();
+    return rows.step() ? std::optional(static_cast<RecipientState>(state_.integer(0))) : std::nullopt;
 }
 
-bool Tables::is_undone(MessageId message, Ordinal ordinal) {
-    is_undone_.bind(1, message.value()).bind(2, std::int64_t{ordinal});
-    auto rows = is_undone_.rows();
-    return rows.step();
+std::optional<Tables::StateCounts> Tables::done_beside(MessageId message, std::int64_t ordinal) {
+    StateCounts done{};
+    beside_.bind(1, message.value()).bind(2, ordinal);
+    auto rows = beside_.rows();
+    while (rows.step()) {
+        const auto state = static_cast<RecipientState>(beside_.integer(0));
+        if (!is_done(state)) {
+            return std::nullopt;
+        }
+        ++done[static_cast<std::size_t>(state)];
+    }
+    return done;
+}
+
+bool Tables::update(const RecipientUpdate& update) {
+    const auto before = state(update.message, update.ordinal);
+    if (!before || is_done(*before)) {
+        return false;
+    }
+    update_recipient_.bind(1, update.message.value())
+        .bind(2, std::int64_t{update.ordinal})
+        .bind(3, static_cast<std::int64_t>(update.state))
+        .bind(4, std::int64_t{update.attempts})
+        .bind(5, std::int64_t{update.unknowns})
+        .bind(6, to_stored(update.next_attempt_at))
+        .bind(7, update.backend)
+        .bind(8, update.last_reply)
+        .bind(9, std::int64_t{update.failed})
+        .run();
+    count(*before, -1);
+    count(update.state, 1);
+    return true;
 }
 
 bool Tables::apply(const RecipientUpdate* first, const RecipientUpdate* last) {
     const MessageId message = first->message;
     // The usual end: one update, done, of the only recipient that is left. Its row need not change before it goes.
-    if (last - first == 1 && is_done(first->state) && undone(message) == 1 && is_undone(message, first->ordinal)) {
-        delete_message(message);
-        return true;
+    if (last - first == 1 && is_done(first->state)) {
+        const auto before = state(message, first->ordinal);
+        if (!before || is_done(*before)) {
+            return false;
+        }
+        if (const auto others = done_beside(message, first->ordinal)) {
+            count(*before, -1);
+            count_off(*others);
+            delete_rows(message);
+            return true;
+        }
     }
-    bool changed = false;
     bool any_done = false;
-    for (const RecipientUpdate* update = first; update != last; ++update) {
-        update_recipient_.bind(1, message.value())
-            .bind(2, std::int64_t{update->ordinal})
-            .bind(3, static_cast<std::int64_t>(update->state))
-            .bind(4, std::int64_t{update->attempts})
-            .bind(5, std::int64_t{update->unknowns})
-            .bind(6, to_stored(update->next_attempt_at))
-            .bind(7, update->backend)
-            .bind(8, update->last_reply)
-            .bind(9, std::int64_t{update->failed})
-            .run();
-        changed = changed || connection_.changes() > 0;
-        any_done = any_done || is_done(update->state);
+    for (const RecipientUpdate* one = first; one != last; ++one) {
+        any_done = (update(*one) && is_done(one->state)) || any_done;
     }
-    if (!changed || !any_done || undone(message) > 0) {
+    if (!any_done) {
         return false;
     }
-    delete_message(message);
+    const auto all = done_beside(message, -1);
+    if (!all) {
+        return false;
+    }
+    count_off(*all);
+    delete_rows(message);
     return true;
 }
 
-bool Tables::delete_message(MessageId message) {
+void Tables::count(RecipientState state, std::int64_t change) noexcept {
+    const auto index = static_cast<std::size_t>(state);
+    if (index < counts_.size()) {  // a damaged page could say anything
+        counts_[index] += change;
+    }
+}
+
+void Tables::count_off(const StateCounts& gone) noexcept {
+    for (std::size_t state = 0; state < gone.size(); ++state) {
+        counts_[state] -= gone[state];
+    }
+}
+
+void Tables::delete_rows(MessageId message) {
     delete_recipients_.bind(1, message.value()).run();
     delete_chunks_.bind(1, message.value()).run();
     delete_message_.bind(1, message.value()).run();
+}
+
+bool Tables::delete_message(MessageId message) {
+    {
+        count_states_.bind(1, message.value());
+        auto rows = count_states_.rows();
+        while (rows.step()) {
+            count(static_cast<RecipientState>(count_states_.integer(0)), -count_states_.integer(1));
+        }
+    }
+    delete_rows(message);
     return connection_.changes() > 0;
+}
+
+void Tables::write_counts() {
+    for (std::size_t state = 0; state < counts_.size(); ++state) {
+        if (counts_[state] != 0) {
+            add_count_.bind(1, static_cast<std::int64_t>(state)).bind(2, counts_[state]).run();
+        }
+    }
 }
 
 DuePage Tables::load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after,

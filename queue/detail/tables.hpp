@@ -1,9 +1,11 @@
-// The writer's statements: what is done to the rows, one function a deed. Knows the schema; knows no thread and no
-// transaction.
+// The writer's statements: what is done to the rows, one function a deed. Knows the schema; knows no thread, and of
+// transactions only when one begins and is about to end: what its deeds changed in the numbers of recipients is kept in
+// memory until then, and written in one go.
 //
 // All throw SqliteError.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -14,6 +16,9 @@
 #include "queue/store.hpp"
 
 namespace postern::queue::detail {
+
+/// How many states of a recipient there are (queue/message.hpp).
+inline constexpr std::size_t recipient_states = static_cast<std::size_t>(RecipientState::removed) + 1;
 
 class Tables {
 public:
@@ -39,19 +44,33 @@ public:
     [[nodiscard]] std::vector<std::string> load_domains(const std::string& backend);
     void reassign(const std::string& domain_key, const std::string& backend);
 
-    /// False: there was no such message.
+    /// Whatever states its recipients are in. False: there was no such message.
     bool delete_message(MessageId message);
+
+    /// A transaction begins: nothing has changed in it yet.
+    void begin_counting() noexcept { counts_ = {}; }
+    /// It is about to be committed: the numbers of recipients by state go to the table that `status` reads.
+    void write_counts();
 
     [[nodiscard]] std::int64_t meta(const char* key);
     void set_meta(const char* key, std::int64_t value);
 
 private:
     void insert_recipient(MessageId message, const Recipient& recipient);
-    [[nodiscard]] std::int64_t undone(MessageId message);
-    [[nodiscard]] bool is_undone(MessageId message, Ordinal ordinal);
+    using StateCounts = std::array<std::int64_t, recipient_states>;
+    [[nodiscard]] std::optional<RecipientState> state(MessageId message, Ordinal ordinal);
+    /// How many recipients there are beside this one, by state, if all of them are done; nullopt: one is not.
+    [[nodiscard]] std::optional<StateCounts> done_beside(MessageId message, std::int64_t ordinal);
+    /// False: there is no such recipient, or it is done.
+    bool update(const RecipientUpdate& update);
+    /// The rows of a message, whose recipients were counted off.
+    void delete_rows(MessageId message);
+    void count(RecipientState state, std::int64_t change) noexcept;
+    void count_off(const StateCounts& gone) noexcept;
 
     Connection& connection_;
     const std::uint64_t generation_;
+    StateCounts counts_{};  // what the open transaction added, less what it took away
     Statement insert_message_;
     Statement insert_recipient_;
     Statement insert_chunk_;
@@ -61,8 +80,10 @@ private:
     Statement delete_recipients_;
     Statement delete_chunks_;
     Statement update_recipient_;
-    Statement count_undone_;
-    Statement is_undone_;
+    Statement state_;
+    Statement beside_;
+    Statement count_states_;
+    Statement add_count_;
     Statement load_due_;
     Statement earliest_;
     Statement set_meta_;

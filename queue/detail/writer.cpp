@@ -219,6 +219,7 @@ void Writer::begin_if_needed() {
         try {
             connection_->execute("BEGIN IMMEDIATE");
             transaction_ = true;
+            tables_->begin_counting();
             return;
         } catch (const SqliteError& error) {
             if (error.code() != SQLITE_BUSY || waited >= busy_time_max) {
@@ -263,6 +264,7 @@ void Writer::refuse_new() {
 }
 
 void Writer::write_meta() {
+    tables_->write_counts();
     if (effects_.committed.empty() && effects_.messages == 0) {
         return;
     }
@@ -504,6 +506,7 @@ void Writer::make_good(Connection& connection) {
         for (const MessageId id : doubtful_) {
             count -= tables.delete_message(id) ? 1 : 0;
         }
+        tables.write_counts();
         tables.set_meta("messages", count);
         connection.execute("COMMIT");
     }

@@ -202,6 +202,18 @@ protected:
         return file.query_integer(sql);
     }
 
+    /// I8: what is counted along is what is there.
+    void expect_right_counts(const std::string& when = {}) {
+        EXPECT_EQ(query("SELECT value FROM meta WHERE key = 'messages'"), query("SELECT count(*) FROM message"))
+            << when;
+        EXPECT_EQ(query("SELECT count(*) FROM (SELECT state, count(*) FROM recipient GROUP BY state EXCEPT "
+                        "SELECT state, recipients FROM recipient_count)"),
+                  0)
+            << when;
+        EXPECT_EQ(query("SELECT sum(recipients) FROM recipient_count"), query("SELECT count(*) FROM recipient"))
+            << when;
+    }
+
     const std::filesystem::path folder_;
     const SystemClock clock_;
     SqliteStoreOptions options_;
