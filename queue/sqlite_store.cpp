@@ -259,7 +259,8 @@ public:
           lock_(std::move(opened.lock)),
           history_(history_path(options.path), options.history, clock, options.by_hand),
           budget_(std::make_shared<Budget>(options.hand_over_budget)),
-          writer_({options.path, options.vfs, options.log_octets_max, options.try_again_after, options.by_hand},
+          writer_({options.path, options.vfs, options.log_octets_max, options.try_again_after, options.try_again_max,
+                   options.by_hand},
                   std::move(opened.connection), std::move(opened.reserve), clock, listener),
           ids_(clock, 0, MessageId(writer_.last_id.load())) {}
 

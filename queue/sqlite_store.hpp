@@ -28,6 +28,7 @@ struct SqliteStoreOptions {
     /// admit() says disk_full. All of it is read when the gateway starts after a crash.
     std::uint64_t log_octets_max = 1ULL << 30;
     Duration try_again_after = std::chrono::seconds(1);  ///< of a store that closed itself, and of a full disk
+    Duration try_again_max = std::chrono::seconds(60);   ///< a store that stays closed is tried less and less often
     const char* vfs = nullptr;  ///< SQLite's file layer by name; tests have one that fails on demand
 };
 

@@ -22,7 +22,6 @@ namespace {
 constexpr long cifs_magic = 0xFF534D42;              // not in linux/magic.h
 constexpr sqlite3_int64 log_block_octets = 1 << 16;  // SQLite's own layer takes less than 128 KiB at once
 constexpr int busy_milliseconds = 2000;
-constexpr std::chrono::seconds verify_time_max{2};  // nothing is accepted meanwhile
 
 OpenError refusal(OpenError::Kind kind, std::string text) {
     OpenError error;
@@ -112,14 +111,16 @@ void write_log_again(Connection& connection) {
     }
 }
 
-void verify_pages(Connection& connection) {
-    const auto until = std::chrono::steady_clock::now() + verify_time_max;
-    auto too_long = [](void* time) {
-        return std::chrono::steady_clock::now() > *static_cast<const std::chrono::steady_clock::time_point*>(time) ? 1
-                                                                                                                   : 0;
+void verify_pages(Connection& connection, std::chrono::seconds time_max, const std::atomic<bool>& give_up) {
+    struct Limit {
+        std::chrono::steady_clock::time_point until;
+        const std::atomic<bool>& give_up;
+    } limit{std::chrono::steady_clock::now() + time_max, give_up};
+    auto too_long = [](void* given) {
+        const auto& when = *static_cast<const Limit*>(given);
+        return when.give_up || std::chrono::steady_clock::now() > when.until ? 1 : 0;
     };
-    sqlite3_progress_handler(connection.handle(), 10'000, too_long,
-                             const_cast<std::chrono::steady_clock::time_point*>(&until));
+    sqlite3_progress_handler(connection.handle(), 10'000, too_long, &limit);
     std::string verdict;
     try {
         verdict = connection.query_text("PRAGMA quick_check(1)");
@@ -187,7 +188,9 @@ OpenError open_error(const SqliteError& error, const std::filesystem::path& file
     const auto kind = error.is_corrupt() ? OpenError::Kind::damaged : OpenError::Kind::io;
     std::string text = file.string() + ": " + error.what();
     if (kind == OpenError::Kind::damaged) {
-        text += "; move the file away for repair (its messages are in it), or restore a backup";
+        text +=
+            "; stop the gateway, keep a copy of the file with its -wal, and restore a backup (`postern queue list` and "
+            "`postern queue cat ID` show what can still be read)";
     }
     return refusal(kind, std::move(text));
 }

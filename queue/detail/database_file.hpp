@@ -2,6 +2,8 @@
 // is swept.
 #pragma once
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -28,8 +30,9 @@ namespace postern::queue::detail {
 /// in memory alone, and a further flush would say that all is well. Throws SqliteError.
 void write_log_again(Connection& connection);
 
-/// SQLite's own check of the pages and rows, as far as two seconds go. Throws SqliteError (corrupt) with what it found.
-void verify_pages(Connection& connection);
+/// SQLite's own check of the pages and rows, as far as `time_max` goes or until `give_up` is set (by any thread).
+/// Throws SqliteError (corrupt) with the first fault that it found.
+void verify_pages(Connection& connection, std::chrono::seconds time_max, const std::atomic<bool>& give_up);
 
 /// SqliteError as the operator hears it.
 [[nodiscard]] OpenError open_error(const SqliteError& error, const std::filesystem::path& file);

@@ -30,6 +30,8 @@ constexpr std::chrono::milliseconds give_back_pause{100};  // so long nothing wa
 constexpr std::chrono::milliseconds give_back_max{50};     // whoever comes meanwhile waits that long
 constexpr std::chrono::seconds busy_time_max{5};           // for a stranger's write lock to go
 constexpr std::chrono::milliseconds busy_pause{5};
+constexpr std::chrono::seconds verify_max{2};  // nothing is accepted meanwhile
+constexpr std::chrono::seconds verify_damaged_max{60};
 
 /// Takes in something new, which may not be on a full disk.
 bool adds(const Command& command) { return command.haste() != Command::Haste::relaxed; }
@@ -65,6 +67,7 @@ Writer::~Writer() {
     {
         const std::lock_guard lock(mutex_);
         stop_ = true;
+        hurry_ = true;
     }
     work_.notify_one();
     thread_.join();
@@ -285,7 +288,7 @@ void Writer::flush() {
         if (error.is_full()) {
             retry_alone(error);
         } else {
-            close(error.what());
+            close(error);
         }
         return;
     }
@@ -353,7 +356,7 @@ void Writer::roll_back(StoreStatus why) noexcept {
 
 void Writer::retry_alone(const SqliteError& error) {
     if (!error.is_full() && !error.is_constraint()) {
-        close(error.what());
+        close(error);
         return;
     }
     roll_back(error.is_full() ? StoreStatus::disk_full : StoreStatus::failed);
@@ -385,7 +388,7 @@ void Writer::retry_alone(const SqliteError& error) {
             ++commit_count_;
         } catch (const SqliteError& alone) {
             if (!alone.is_full() && !alone.is_constraint()) {
-                close(alone.what());
+                close(alone);
                 continue;
             }
             status = alone.is_full() ? StoreStatus::disk_full : StoreStatus::failed;
@@ -440,7 +443,7 @@ void Writer::try_to_take_in_again() {
     }
 }
 
-void Writer::close(const std::string& error) {
+void Writer::close(const SqliteError& error) {
     for (const auto& message : effects_.committed) {
         doubtful_.push_back(message->envelope.id);
     }
@@ -453,9 +456,19 @@ void Writer::close(const std::string& error) {
         sqlite3_db_config(connection_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
         connection_.reset();
     }
-    reopen_at_ = clock_.steady() + options_.try_again_after;
+    damaged_ = error.is_corrupt();
+    if (!opened_at_ || clock_.steady() - *opened_at_ >= options_.try_again_max) {
+        reopen_after_ = Duration(0);
+    }
+    back_off();
     answer(StoreStatus::failed);
-    tell_problem(error);
+    tell_problem(open_error(error, options_.file).text);
+}
+
+void Writer::back_off() {
+    reopen_after_ =
+        reopen_after_ == Duration(0) ? options_.try_again_after : std::min(2 * reopen_after_, options_.try_again_max);
+    reopen_at_ = clock_.steady() + reopen_after_;
 }
 
 void Writer::tell_problem(const std::string& error) {
@@ -470,16 +483,28 @@ void Writer::try_to_reopen() {
     if (clock_.steady() < reopen_at_) {
         return;
     }
-    reopen_at_ = clock_.steady() + options_.try_again_after;
+    const std::string problem = reopen();
+    if (!problem.empty()) {
+        back_off();
+        tell_problem(problem);
+        return;
+    }
+    checkpoint_at_ = checkpoint_pages;
+    opened_at_ = clock_.steady();
+    damaged_ = false;
+    doubtful_.clear();
+    healthy_ = true;
+    tell_problem("");
+}
+
+std::string Writer::reopen() {
     try {
         if (auto refused = check_place(options_.file)) {
-            tell_problem(refused->text);
-            return;
+            return refused->text;
         }
         auto opened = open_queue_file(options_.file, options_.vfs);
         if (!opened.has_value()) {
-            tell_problem(opened.error().text);
-            return;
+            return opened.error().text;
         }
         make_good(**opened);
         connection_ = std::move(*opened);
@@ -489,13 +514,10 @@ void Writer::try_to_reopen() {
     } catch (const SqliteError& error) {
         tables_.reset();
         connection_.reset();
-        tell_problem(error.what());
-        return;
+        damaged_ = damaged_ || error.is_corrupt();
+        return open_error(error, options_.file).text;
     }
-    checkpoint_at_ = checkpoint_pages;
-    doubtful_.clear();
-    healthy_ = true;
-    tell_problem("");
+    return {};
 }
 
 void Writer::make_good(Connection& connection) {
@@ -510,7 +532,7 @@ void Writer::make_good(Connection& connection) {
         tables.set_meta("messages", count);
         connection.execute("COMMIT");
     }
-    verify_pages(connection);
+    verify_pages(connection, damaged_ ? verify_damaged_max : verify_max, hurry_);
     log_pages_ = 0;
     const int code =
         sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &log_pages_, nullptr);
@@ -541,7 +563,7 @@ bool Writer::checkpoint(Checkpoint how) {
             disk_is_full("checkpoint");
         }
     } else if (code != SQLITE_OK && code != SQLITE_BUSY) {
-        close("checkpoint: " + std::string(sqlite3_errmsg(connection_->handle())));
+        close(SqliteError(code, "checkpoint: " + std::string(sqlite3_errmsg(connection_->handle()))));
         return false;
     } else if (code == SQLITE_OK && how == Checkpoint::truncate) {
         log_pages_ = 0;
@@ -589,7 +611,7 @@ void Writer::give_back(std::int64_t keep) {
         if (error.code() == SQLITE_BUSY || error.is_full()) {
             roll_back(StoreStatus::failed);
         } else {
-            close(error.what());
+            close(error);
         }
         return;
     }

@@ -10,7 +10,8 @@
 // succeeds would mean nothing. Before anything is answered `stored` again, the file is opened anew, its log written
 // once more and flushed, the messages of the failed flush removed (they were refused, but may have reached the log
 // whole), the pages checked, and the log moved into the file. A message still coming in when the file closed is lost
-// with it.
+// with it. A file that cannot be opened again, or closes again soon after, is tried at growing intervals. One that was
+// found damaged has all of its pages checked first, and stays closed for as long as the check finds something.
 //
 // A full disk does not close it: the reserve is given up, and until it can be had again nothing new is taken in, while
 // results of deliveries are recorded as ever.
@@ -69,7 +70,8 @@ struct WriterOptions {
     std::filesystem::path file;
     const char* vfs = nullptr;
     std::uint64_t log_octets_max = 1ULL << 30;
-    Duration try_again_after = std::chrono::seconds(1);  ///< of a closed file, and of a full disk
+    Duration try_again_after = std::chrono::seconds(1);  ///< of a closed file at first, and of a full disk
+    Duration try_again_max = std::chrono::seconds(60);   ///< of a closed file, doubling up to this
     bool by_hand = false;                                ///< no thread: see work()
 };
 
@@ -126,11 +128,15 @@ private:
     /// the others.
     void retry_alone(const SqliteError& error);
     void disk_is_full(const std::string& error);
-    void close(const std::string& error);
+    void close(const SqliteError& error);
     /// Once for each change. Empty: it is well.
     void tell_problem(const std::string& error);
     void try_to_reopen();
-    /// What try_to_reopen() does to a file that could be opened, before it is used. Throws SqliteError.
+    /// Sets the time of the next try: after twice as long as before.
+    void back_off();
+    /// Empty, or why not.
+    [[nodiscard]] std::string reopen();
+    /// What reopen() does to a file that could be opened, before it is used. Throws SqliteError.
     void make_good(Connection& connection);
     void checkpoint_if_due();
     enum class Checkpoint : std::uint8_t { passive, truncate };
@@ -161,10 +167,13 @@ private:
     std::uint64_t generation_ = 0;
     std::vector<MessageId> doubtful_;  // refused when a flush failed, and yet perhaps in the file
     std::string problem_;              // why it is closed, as last told
+    bool damaged_ = false;             // that is why
     bool disk_full_ = false;
     bool log_full_ = false;
     bool log_warned_ = false;
     SteadyInstant reopen_at_{};
+    Duration reopen_after_{};                 // what it was put off by, the last time; 0: it is well
+    std::optional<SteadyInstant> opened_at_;  // again, the last time
     SteadyInstant free_seen_at_{};
     std::int64_t free_pages_ = 0;    // of the file, as last seen
     SteadyInstant look_again_at_{};  // while full_
@@ -179,6 +188,7 @@ private:
     bool asleep_ = false;        // nothing to do: the next push wakes
     bool commit_wakes_ = false;  // out of the gathering
     bool stop_ = false;
+    std::atomic<bool> hurry_{false};  // as stop_: whoever checks pages shall end
 
     std::atomic<bool> healthy_{true};
     std::atomic<bool> full_{false};

@@ -96,6 +96,7 @@ protected:
         options_.path = folder_ / "queue.db";
         options_.minimum_free_disk = 0;
         options_.try_again_after = Duration(5);
+        options_.try_again_max = Duration(20);
     }
     ~StoreFixture() override {
         store_.reset();
