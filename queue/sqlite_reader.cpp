@@ -336,10 +336,13 @@ Result<std::vector<ShapeCell>, ReadError> SqliteReader::shape(ShapeBy by, const 
         // A message's id begins with the time of its acceptance, so that no message need be looked up.
         Statement select(*queue_, "SELECT " + column + ", r.message FROM recipient AS r WHERE r.state < 5");
         std::map<std::string, std::vector<std::uint64_t>, std::less<>> cells;
+        auto cell = cells.end();
         auto rows = select.rows();
         while (rows.step()) {
             const std::string_view key = select.text(0);
-            auto cell = cells.find(key);
+            if (cell == cells.end() || cell->first != key) {  // the next one often has the same
+                cell = cells.find(key);
+            }
             if (cell == cells.end()) {
                 cell = cells.emplace(std::string(key), std::vector<std::uint64_t>(bounds.size() + 1)).first;
             }
