@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -31,6 +32,9 @@ Failure LocalOperations::failure(queue::ReadError error, queue::MessageId id) co
         case queue::ReadError::not_found:
             return Failure(FailureKind::not_found, fmt::format("{}: no such message in the queue", id.to_string()));
         case queue::ReadError::damaged:
+            if (id == queue::MessageId()) {
+                return Failure(FailureKind::disk, fmt::format("the queue is damaged: {}", reader_.last_error()));
+            }
             return Failure(FailureKind::damaged,
                            fmt::format("{}: the message is damaged: {}", id.to_string(), reader_.last_error()));
         case queue::ReadError::failed:
@@ -53,9 +57,8 @@ Result<void, Failure> LocalOperations::list(const queue::Filter& filter,
         }
         return true;
     });
-    if (!read) {
-        return failure(read.error());
-    }
+    // What lies before a damaged place in the file is listed all the same.
+    const auto failed = read ? std::nullopt : std::optional<Failure>(failure(read.error()));
     for (const MessageView& view : views) {
         if (!each(view)) {
             return {};
@@ -72,6 +75,9 @@ Result<void, Failure> LocalOperations::list(const queue::Filter& filter,
         if (!each(view_of(*message))) {
             return {};
         }
+    }
+    if (failed) {
+        return *failed;
     }
     return {};
 }

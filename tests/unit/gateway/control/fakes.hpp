@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -92,7 +93,8 @@ struct FakeQueue {
     std::vector<queue::QueuedMessage> messages;
     std::string content;  ///< of every message, in two parts
     bool damaged = false;
-    bool broken = false;  ///< every call fails
+    bool broken = false;                        ///< every call fails
+    std::optional<std::size_t> damaged_behind;  ///< so many messages a listing finds the file damaged
     std::vector<queue::HistoryEvent> history;
 };
 
@@ -133,7 +135,11 @@ public:
             return queue::ReadError::failed;
         }
         std::uint64_t count = 0;
+        std::size_t passed = 0;
         for (const auto& message : queue_.messages) {
+            if (passed++ == queue_.damaged_behind) {
+                return queue::ReadError::damaged;
+            }
             const bool matches = std::any_of(message.recipients.begin(), message.recipients.end(),
                                              [&](const auto& recipient) { return fits(filter, message, recipient); });
             if (!matches) {

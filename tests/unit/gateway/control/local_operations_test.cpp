@@ -54,6 +54,19 @@ TEST_F(LocalOperationsTest, AListEndsWhenItsReaderHasEnough) {
     EXPECT_EQ(rows, 2);
 }
 
+TEST_F(LocalOperationsTest, ListsWhatLiesBeforeADamagedPlaceAndSaysThatItIsNotAll) {
+    queue_.damaged_behind = 2;
+    std::vector<std::int64_t> seen;
+    const auto result = operations_.list({}, [&](const MessageView& view) {
+        seen.push_back(view.id.value());
+        return true;
+    });
+    EXPECT_EQ(seen, (std::vector<std::int64_t>{1, 2}));
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().kind, FailureKind::disk);
+    EXPECT_EQ(result.error().text.rfind("the queue is damaged", 0), 0U) << result.error().text;
+}
+
 TEST_F(LocalOperationsTest, AppliesAVerbOnlyToStatesThatItActsOn) {
     const auto outcome = operations_.apply(request(Verb::release));
     ASSERT_TRUE(outcome);
