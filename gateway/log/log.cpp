@@ -25,12 +25,15 @@ struct Log::Writer {
         // stderr has no buffer of its own: every line is a write already.
         logger->flush_on(spdlog::level::off);
     }
+    // The pool's thread writes what is queued, and has ended before anything that it uses goes.
+    ~Writer() { pool.reset(); }
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
 };
 
 Log::Log(const queue::Clock& clock, Format format, Level level)
     : clock_(clock), format_(format), level_(level), writer_(std::make_unique<Writer>()) {}
 
-// The pool's thread writes what is queued before it ends.
 Log::~Log() = default;
 
 void Log::write(Level level, std::string_view event, std::initializer_list<Field> fields) {

@@ -326,7 +326,7 @@ TEST_F(DamageTest, OneBitAnywhereNeverGoesThrough) {
     std::mt19937 random(3);
     options_.path = folder_ / "rotten.db";
     std::size_t found = 0;
-    for (int round = 0; round < 4000 && !HasFailure(); ++round) {
+    for (int round = 0; round < 1000 && !HasFailure(); ++round) {
         // Where something is written, not in the empty space of the pages.
         std::size_t at = random() % bytes.size();
         while (bytes[at] == 0) {
@@ -359,7 +359,7 @@ TEST_F(DamageTest, OneBitAnywhereNeverGoesThrough) {
             ASSERT_EQ(content(read, id), is.second) << at;
         }
     }
-    EXPECT_GT(found, 100U);
+    EXPECT_GT(found, 20U);
 }
 
 }  // namespace

@@ -187,7 +187,7 @@ TEST_F(StoreRoomTest, NamesWhoReads) {
     {
         const LongReader reader(options_.path);
         EXPECT_EQ(detail::log_readers(options_.path), std::vector<long>{::getpid()});
-        EXPECT_NE(detail::describe_processes(detail::log_readers(options_.path)).find("(queue_tests)"),
+        EXPECT_NE(detail::describe_processes(detail::log_readers(options_.path)).find("(queue_disk_test"),
                   std::string::npos);
     }
     EXPECT_TRUE(detail::log_readers(options_.path).empty());
