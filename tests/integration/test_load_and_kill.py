@@ -118,7 +118,7 @@ def small_disk(tmp_path):
     if sh("mount", "-o", "loop", str(image), str(mount), check=False).returncode != 0:
         pytest.skip("cannot mount a loop device here")
     yield image, mount
-    sh("umount", str(mount), check=False)
+    sh("umount", "-l", str(mount), check=False)
 
 
 def test_power_cuts_under_load_lose_nothing(small_disk, tmp_path, store):
