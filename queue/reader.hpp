@@ -47,6 +47,13 @@ struct HistoryFilter {
     Filter filter;  ///< ids, recipients, senders, domains, backends, ages, reply and limit are used
 };
 
+/// The schedulable recipients of one domain that name one backend.
+struct BacklogCell {
+    std::string backend;  ///< empty: none
+    std::string domain;   ///< lower case
+    std::uint64_t recipients = 0;
+};
+
 class Reader {
 public:
     virtual ~Reader() = default;
@@ -77,6 +84,10 @@ public:
     [[nodiscard]] virtual Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by,
                                                                           const std::vector<Duration>& bounds,
                                                                           Instant now) = 0;
+
+    /// Schedulable recipients by backend and domain: what must be routed, and how much waits for whom. One pass over
+    /// all of them.
+    [[nodiscard]] virtual Result<std::vector<BacklogCell>, ReadError> backlog() = 0;
 
     /// The history, oldest first.
     [[nodiscard]] virtual Result<void, ReadError> history(const HistoryFilter& filter, Instant now,

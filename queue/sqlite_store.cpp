@@ -212,7 +212,7 @@ public:
 
 private:
     std::function<Answer(Tables&)> question_;
-    Answer answer_;
+    Answer answer_{};
     Done done_;
 };
 
@@ -277,20 +277,34 @@ public:
         };
         writer_.push(std::make_unique<AskCommand<DuePage>>(std::move(ask), std::move(done)));
     }
-    void load_backends(std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) override {
-        auto ask = [](Tables& tables) { return tables.load_backends(); };
-        writer_.push(std::make_unique<AskCommand<std::vector<std::string>>>(std::move(ask), std::move(done)));
-    }
-    void load_domains(std::string backend,
-                      std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) override {
-        auto ask = [backend = std::move(backend)](Tables& tables) { return tables.load_domains(backend); };
-        writer_.push(std::make_unique<AskCommand<std::vector<std::string>>>(std::move(ask), std::move(done)));
-    }
-    void reassign(std::string domain_key, std::string backend, StoreCompletion done) override {
-        auto change = [domain = std::move(domain_key), backend = std::move(backend)](Tables& tables) {
-            tables.reassign(domain, backend);
+    void load_old(std::string backend, MessageId before, std::size_t limit,
+                  std::function<void(Result<DuePage, StoreStatus>)> done) override {
+        auto ask = [backend = std::move(backend), before, limit](Tables& tables) {
+            return tables.load_old(backend, before, limit);
         };
+        writer_.push(std::make_unique<AskCommand<DuePage>>(std::move(ask), std::move(done)));
+    }
+    void call_waiting(std::string backend, std::string address, Instant now, std::size_t limit,
+                      std::function<void(Result<std::size_t, StoreStatus>)> done) override {
+        auto ask = [backend = std::move(backend), address = std::move(address), now, limit](Tables& tables) {
+            return tables.call_waiting(backend, address, now, limit);
+        };
+        writer_.push(std::make_unique<AskCommand<std::size_t>>(std::move(ask), std::move(done)));
+    }
+    void reassign(std::string domain_key, std::string from, std::string to,
+                  std::function<void(Result<std::size_t, StoreStatus>)> done) override {
+        auto ask = [domain = std::move(domain_key), from = std::move(from), to = std::move(to)](Tables& tables) {
+            return tables.reassign(domain, from, to);
+        };
+        writer_.push(std::make_unique<AskCommand<std::size_t>>(std::move(ask), std::move(done)));
+    }
+    void mark_backend(BackendMark mark, bool set, StoreCompletion done) override {
+        auto change = [mark = std::move(mark), set](Tables& tables) { tables.mark_backend(mark, set); };
         writer_.push(std::make_unique<ChangeCommand>(std::move(change), std::move(done)));
+    }
+    void load_marks(std::function<void(Result<std::vector<BackendMark>, StoreStatus>)> done) override {
+        auto ask = [](Tables& tables) { return tables.load_marks(); };
+        writer_.push(std::make_unique<AskCommand<std::vector<BackendMark>>>(std::move(ask), std::move(done)));
     }
     void drain(std::function<void()> done) override {
         auto change = [](Tables&) {};

@@ -105,6 +105,16 @@ struct DuePage {
     std::optional<Instant> earliest_later;  ///< when nothing more is due: the first time after `until`, if any
 };
 
+/// What was decided about a backend and holds until it is taken back, also after a restart.
+struct BackendMark {
+    enum class Kind : std::uint8_t { paused = 0, brake = 1 };  ///< stored as these numbers: never renumber
+    std::string backend;
+    Kind kind = Kind::paused;
+    Instant at{};
+    std::string actor;
+    std::string reason;
+};
+
 /// Told of every group commit, on the writer thread, in order, before the completions of the same commit.
 class StoreListener {
 public:
@@ -141,16 +151,24 @@ public:
     virtual void load_due(std::string backend, Instant until, std::optional<DueKey> after, std::size_t limit,
                           std::function<void(Result<DuePage, StoreStatus>)> done) = 0;
 
-    /// The backends that schedulable recipients name: at the start, and after a reload, to find what must be routed
-    /// anew.
-    virtual void load_backends(std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
+    /// The schedulable recipients of `backend` whose message is older than `before`, due or not, oldest first, at most
+    /// `limit`: what may have expired. `next` and `earliest_later` of the page stay empty.
+    virtual void load_old(std::string backend, MessageId before, std::size_t limit,
+                          std::function<void(Result<DuePage, StoreStatus>)> done) = 0;
 
-    /// Gives every schedulable recipient of `domain_key` that names another backend this one.
-    virtual void reassign(std::string domain_key, std::string backend, StoreCompletion done) = 0;
+    /// Makes what waits (state `waiting`) for exactly this address under `backend` due at `now`, oldest first, at most
+    /// `limit`; how many that were.
+    virtual void call_waiting(std::string backend, std::string address, Instant now, std::size_t limit,
+                              std::function<void(Result<std::size_t, StoreStatus>)> done) = 0;
 
-    /// The distinct domains (lower case) of schedulable recipients that name `backend`.
-    virtual void load_domains(std::string backend,
-                              std::function<void(Result<std::vector<std::string>, StoreStatus>)> done) = 0;
+    /// Gives every schedulable recipient of `domain_key` that names the backend `from` the backend `to`; an empty name
+    /// is no backend: nobody asks for it, so they wait. How many that were.
+    virtual void reassign(std::string domain_key, std::string from, std::string to,
+                          std::function<void(Result<std::size_t, StoreStatus>)> done) = 0;
+
+    /// Sets a mark, or takes it back (`set` false).
+    virtual void mark_backend(BackendMark mark, bool set, StoreCompletion done) = 0;
+    virtual void load_marks(std::function<void(Result<std::vector<BackendMark>, StoreStatus>)> done) = 0;
 
     /// Runs everything that was called before, flushes, and then `done`.
     virtual void drain(std::function<void()> done) = 0;

@@ -56,10 +56,14 @@ asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& sessio
                                           const smtp_server::RcptCommand& command) {
     const auto policy = policy_.load();
     auto taken = take_recipient(*policy, command);
-    if (taken.has_value()) {
-        co_return std::nullopt;
+    if (taken.has_error()) {
+        co_return refused(session, taken.error());
     }
-    co_return refused(session, taken.error());
+    auto not_now = refusal_now(*policy, taken->backend);
+    if (not_now) {
+        co_return refused(session, std::move(*not_now));
+    }
+    co_return std::nullopt;
 }
 
 asio::awaitable<smtp_server::Hooks::Begun> Acceptance::begin(const smtp_server::SessionInfo& session,

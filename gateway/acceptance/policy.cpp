@@ -21,6 +21,15 @@ bool routes_onward(const mail::Mailbox& address) {
 
 }  // namespace
 
+std::optional<mail::Reply> refusal_now(const Policy& policy, const std::string& backend) {
+    if (!policy.refused_now || !policy.refused_now(backend)) {
+        return std::nullopt;
+    }
+    // Why is the operator's to know, not the client's.
+    return mail::Reply(451, mail::EnhancedStatus(4, 4, 1),
+                       "The mailboxes of this domain cannot be reached now; try again later");
+}
+
 Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command) {
     if (routes_onward(command.address)) {
         return mail::Reply(550, mail::EnhancedStatus(5, 7, 1),

@@ -69,14 +69,32 @@ struct Domain {
     RecipientCheck recipients = RecipientCheck::any;
 };
 
+/// When a backend's sudden permanent failures are kept instead of being believed.
+struct Brake {
+    std::uint32_t failures = 50;    ///< in the window, at least; 0: no brake
+    std::uint32_t recipients = 30;  ///< different ones among them, at least
+    double ratio = 0.8;             ///< of all verdicts in the window, at least
+    milliseconds window = std::chrono::minutes(10);
+};
+
 struct Backend {
     std::string name;
     std::vector<Address> endpoints;
-    enum class Balance : std::uint8_t { least_busy, failover } balance = Balance::least_busy;
+    enum class Balance : std::uint8_t { least_busy, failover, sticky } balance = Balance::least_busy;
     std::uint32_t connections = 20;  ///< per endpoint
     std::uint32_t recipients_per_transaction = 100;
     milliseconds connect_timeout = std::chrono::seconds(30);
     milliseconds reply_timeout = std::chrono::minutes(5);
+    Brake brake;
+    milliseconds refuse_after_down = std::chrono::hours(4);  ///< RCPT is answered 451 from then on; 0: never
+    std::uint64_t refuse_backlog = 0;                        ///< ... or with more recipients waiting; 0: any number
+};
+
+/// The curve of one kind of reply; what is absent is derived from `retry` itself.
+struct RetryClass {
+    std::optional<milliseconds> first;
+    std::optional<double> factor;
+    std::optional<milliseconds> maximum;
 };
 
 struct Retry {
@@ -84,6 +102,8 @@ struct Retry {
     double factor = 2;
     milliseconds maximum = std::chrono::hours(1);
     milliseconds expire = std::chrono::hours(24 * 5);
+    /// By kind: mailbox_full, busy, store, policy, connection, other. Those that the file gives.
+    std::map<std::string, RetryClass> classes;
 };
 
 struct Control {

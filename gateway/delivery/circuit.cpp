@@ -10,29 +10,23 @@ namespace {
 
 constexpr queue::Duration pause_min{1000};
 constexpr queue::Duration pause_max{4000};
-constexpr std::uint32_t allowed_after_outage = 2;
-constexpr std::uint32_t breaks_max = 2;  // a single one may be about one message
+constexpr std::uint32_t breaks_max = 2;
+constexpr queue::Duration lately{2000};
 
 }  // namespace
 
-void Circuit::set_connections(std::uint32_t connections) {
-    allowed_ = allowed_ >= connections_ ? connections : std::min(allowed_, connections);
-    connections_ = connections;
-}
-
-void Circuit::worked() {
+void Circuit::worked(queue::SteadyInstant now) {
     breaks_ = 0;
-    allowed_ = std::min(connections_, allowed_ * 2);
+    worked_at_ = now;
 }
 
-bool Circuit::failed(Trouble trouble, queue::SteadyInstant now) {
+bool Circuit::failed(Trouble trouble, std::uint32_t others, queue::SteadyInstant now) {
     if (trouble == Trouble::none || trouble == Trouble::content || state_ != State::closed) {
         return false;
     }
-    const bool surely_the_endpoint =
-        trouble == Trouble::connect || trouble == Trouble::greeting || trouble == Trouble::shutting_down;
-    if (!surely_the_endpoint && ++breaks_ < breaks_max) {
-        allowed_ = std::max<std::uint32_t>(1, allowed_ / 2);
+    const bool lives = others > 0 && worked_at_ != queue::SteadyInstant() && now - worked_at_ <= lately;
+    const bool at_once = is_surely_the_endpoint(trouble) && !lives;
+    if (!at_once && ++breaks_ < breaks_max) {
         return false;
     }
     pause_ = pause_min;
@@ -48,7 +42,6 @@ void Circuit::open(queue::SteadyInstant now) {
 void Circuit::probe_worked() {
     state_ = State::closed;
     breaks_ = 0;
-    allowed_ = std::min(connections_, allowed_after_outage);
 }
 
 void Circuit::probe_failed(queue::SteadyInstant now) {

@@ -1,4 +1,4 @@
-// Whether an endpoint may be used, and by how many transactions at once. A pure state machine with time as an argument.
+// Whether an endpoint may be used at all. A pure state machine with time as an argument.
 //
 //   closed --failed()--> open --probe_due()--> probing --probe_failed()--> open (longer)
 //     ^------------------------probe_worked()--------'
@@ -18,17 +18,17 @@ class Circuit {
 public:
     enum class State : std::uint8_t { closed, open, probing };
 
-    explicit Circuit(std::uint32_t connections) : connections_(connections), allowed_(connections) {}
-
     [[nodiscard]] State state() const noexcept { return state_; }
-    /// How many transactions may run at once: after an outage few, doubled with every success.
-    [[nodiscard]] std::uint32_t allowed() const noexcept { return state_ == State::closed ? allowed_ : 0; }
-    void set_connections(std::uint32_t connections);
+    [[nodiscard]] bool is_closed() const noexcept { return state_ == State::closed; }
 
     /// A transaction ended without trouble.
-    void worked();
-    /// A transaction ended in trouble. True: the circuit has opened now.
-    [[nodiscard]] bool failed(lmtp_client::Trouble trouble, queue::SteadyInstant now);
+    void worked(queue::SteadyInstant now);
+    /// A transaction ended in trouble, while `others` more are at work there. True: the circuit has opened now.
+    ///
+    /// One connection that breaks may be about one message: the second in a row opens. No connection, a 421 or a
+    /// refused greeting open at once, unless others are at work and one of them has just ended well: then the store
+    /// lives and only has enough (its own limit of connections), and it takes two in a row as well.
+    [[nodiscard]] bool failed(lmtp_client::Trouble trouble, std::uint32_t others, queue::SteadyInstant now);
 
     [[nodiscard]] queue::SteadyInstant probe_at() const noexcept { return probe_at_; }
     /// In `open`, at probe_at() or later: the caller probes now.
@@ -41,12 +41,17 @@ public:
 private:
     void open(queue::SteadyInstant now);
 
-    std::uint32_t connections_;
-    std::uint32_t allowed_;
     State state_ = State::closed;
     std::uint32_t breaks_ = 0;  ///< in a row
     queue::Duration pause_{1000};
     queue::SteadyInstant probe_at_{};
+    queue::SteadyInstant worked_at_{};
 };
+
+/// Whether trouble of this kind is the endpoint's own, without any doubt: no recipient of the transaction is charged.
+[[nodiscard]] constexpr bool is_surely_the_endpoint(lmtp_client::Trouble trouble) {
+    using lmtp_client::Trouble;
+    return trouble == Trouble::connect || trouble == Trouble::greeting || trouble == Trouble::shutting_down;
+}
 
 }  // namespace postern::delivery

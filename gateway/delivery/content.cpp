@@ -140,6 +140,20 @@ asio::awaitable<Result<std::vector<queue::QueuedMessage>, Loader::Failure>> Load
     co_return answer;
 }
 
+asio::awaitable<Result<std::vector<queue::BacklogCell>, Loader::Failure>> Loader::backlog() {
+    using Answer = Result<std::vector<queue::BacklogCell>, Failure>;
+    std::function<Answer(queue::Reader&)> question = [](queue::Reader& reader) -> Answer {
+        auto cells = reader.backlog();
+        if (cells.has_error()) {
+            return failure_of(cells.error(), reader);
+        }
+        return std::move(*cells);
+    };
+    auto asking = ask<Answer>(std::move(question));
+    Answer answer = co_await std::move(asking);
+    co_return answer;
+}
+
 asio::awaitable<Result<std::string, Loader::Failure>> Loader::part(queue::MessageId id, std::uint32_t number) {
     using Answer = Result<std::string, Failure>;
     std::function<Answer(queue::Reader&)> question = [id, number](queue::Reader& reader) -> Answer {

@@ -41,6 +41,8 @@ public:
     /// Messages as they stand; those that are gone are left out.
     [[nodiscard]] boost::asio::awaitable<Result<std::vector<queue::QueuedMessage>, Failure>> find(
         std::vector<queue::MessageId> ids);
+    /// What lies in the queue, by backend and domain.
+    [[nodiscard]] boost::asio::awaitable<Result<std::vector<queue::BacklogCell>, Failure>> backlog();
     /// A content in the queue, part by part. The loader outlives it.
     [[nodiscard]] std::shared_ptr<lmtp_client::ContentSource> stored_content(queue::MessageId id);
 

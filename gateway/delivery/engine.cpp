@@ -20,6 +20,7 @@ using queue::StoreStatus;
 namespace {
 
 constexpr std::chrono::seconds record_again{1};
+constexpr std::chrono::milliseconds probe_patience{5000};
 
 bool needs_smtputf8(const queue::Envelope& envelope, const std::vector<queue::Recipient>& recipients) {
     if (!envelope.smtputf8) {
@@ -71,10 +72,18 @@ public:
     // Host
     void start(std::shared_ptr<const Plan> plan) override;
     void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) override;
-    void load(const std::string& backend, queue::Instant until, std::size_t limit) override;
-    void record(queue::RecipientUpdate update, queue::HistoryEvent event) override {
+    void load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
+              std::size_t limit) override;
+    void load_old(const std::string& backend, queue::MessageId before, std::size_t limit) override;
+    void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) override {
         ledger_.record(std::move(update), std::move(event));
     }
+    void call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant now,
+                      std::size_t limit) override;
+    void survey() override;
+    void reassign(const std::string& domain, const std::string& from, const std::string& to) override;
+    void mark(queue::BackendMark mark, bool set) override { ledger_.mark(std::move(mark), set); }
+    void refuse(const std::map<std::string, std::string>& backends) override { refusals_.publish(backends); }
 
     // ResultsLedger::Host
     void submit(const std::shared_ptr<Recording>& recording) override;
@@ -82,7 +91,10 @@ public:
 
     void begin();
     void reconfigure(Options options, Route route);
-    void take_up_unrouted();
+    void take_marks();
+    void order_backend(BackendOrder order, const std::string& backend, const std::string& actor,
+                       const std::string& reason, std::function<void(BackendOrderResult)> done);
+    asio::awaitable<void> probe_all(std::string backend, std::function<void(std::vector<ProbeResult>)> done);
     void committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages);
     void stop(std::chrono::milliseconds grace, std::function<void()> done);
     asio::awaitable<void> carry_out(Order order, std::vector<RecipientKey> recipients, std::string actor,
@@ -107,6 +119,7 @@ public:
     asio::steady_timer grace_timer_;
     Loader loader_;
     std::unique_ptr<lmtp_client::Client> client_;
+    RefusalBoard refusals_;
     Scheduler scheduler_;
     ResultsLedger ledger_;
 
@@ -128,11 +141,21 @@ private:
 
     asio::awaitable<void> deliver(std::shared_ptr<const Plan> plan);
     asio::awaitable<void> run_probe(std::string backend, lmtp_client::Endpoint endpoint);
+    asio::awaitable<void> run_survey();
     [[nodiscard]] lmtp_client::ClientOptions client_options(const std::string& backend) const;
     void recorded(const std::shared_ptr<Recording>& recording, StoreStatus status);
     void end_if_stopped();
     void spawn(asio::awaitable<void> task, std::uint64_t plan);
 
+    /// Calls of waiting mail, until the results before them are on their way.
+    struct Call {
+        std::string backend;
+        std::string mailbox;
+        queue::Instant at{};
+        std::size_t limit = 0;
+    };
+    void make_calls();
+    std::vector<Call> calls_;
     bool pump_pending_ = false;
     bool begun_ = false;
     std::function<void()> stopped_;
@@ -209,7 +232,7 @@ void Engine::Impl::probe(const std::string& backend, const lmtp_client::Endpoint
 
 asio::awaitable<void> Engine::Impl::run_probe(std::string backend, lmtp_client::Endpoint endpoint) {
     lmtp_client::ClientOptions options = client_options(backend);
-    options.connect_timeout = std::min<std::chrono::milliseconds>(options.connect_timeout, std::chrono::seconds(5));
+    options.connect_timeout = std::min(options.connect_timeout, probe_patience);
     const lmtp_client::TransactionEnd end = co_await client_->probe(endpoint, options);
     scheduler_.probe_ended(backend, endpoint, end.trouble == lmtp_client::Trouble::none, end.detail, now());
     pump_soon();
@@ -226,8 +249,9 @@ lmtp_client::ClientOptions Engine::Impl::client_options(const std::string& backe
     return options;
 }
 
-void Engine::Impl::load(const std::string& backend, queue::Instant until, std::size_t limit) {
-    store_.load_due(backend, until, std::nullopt, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+void Engine::Impl::load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
+                        std::size_t limit) {
+    store_.load_due(backend, until, after, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
         auto answer = std::make_shared<Result<queue::DuePage, StoreStatus>>(std::move(page));
         after_store([this, backend, answer] {
             if (answer->has_value()) {
@@ -240,8 +264,65 @@ void Engine::Impl::load(const std::string& backend, queue::Instant until, std::s
     });
 }
 
+void Engine::Impl::load_old(const std::string& backend, queue::MessageId before, std::size_t limit) {
+    store_.load_old(backend, before, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+        auto answer = std::make_shared<queue::DuePage>();
+        if (page.has_value()) {
+            *answer = std::move(*page);
+        }
+        after_store([this, backend, answer] {
+            scheduler_.loaded_old(backend, std::move(*answer), now());
+            pump_soon();
+        });
+    });
+}
+
+void Engine::Impl::call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant at,
+                                std::size_t limit) {
+    calls_.push_back({backend, mailbox, at, limit});  // behind the results that are being gathered
+}
+
+void Engine::Impl::make_calls() {
+    for (Call& call : std::exchange(calls_, {})) {
+        store_.call_waiting(call.backend, call.mailbox, call.at, call.limit,
+                            [this, call](Result<std::size_t, StoreStatus> count) {
+                                const std::size_t called = count.has_value() ? *count : 0;
+                                after_store([this, call, called] {
+                                    scheduler_.called(call.backend, call.mailbox, called, call.limit);
+                                    pump_soon();
+                                });
+                            });
+    }
+}
+
+void Engine::Impl::survey() {
+    auto task = run_survey();
+    spawn(std::move(task), 0);
+}
+
+asio::awaitable<void> Engine::Impl::run_survey() {
+    Result<std::vector<queue::BacklogCell>, Loader::Failure> cells = co_await loader_.backlog();
+    if (cells.has_value()) {
+        scheduler_.surveyed(*cells, now());
+    } else {
+        events_.problem("cannot see what is queued: " + cells.error().text);
+        scheduler_.survey_failed(now());
+    }
+    pump_soon();
+}
+
+void Engine::Impl::reassign(const std::string& domain, const std::string& from, const std::string& to) {
+    store_.reassign(domain, from, to, [this, domain, from, to](Result<std::size_t, StoreStatus> count) {
+        const std::size_t moved = count.has_value() ? *count : 0;
+        after_store([this, domain, from, to, moved] {
+            scheduler_.reassigned(domain, from, to, moved);
+            pump_soon();
+        });
+    });
+}
+
 void Engine::Impl::submit(const std::shared_ptr<Recording>& recording) {
-    store_.record(recording->updates, recording->events, [this, recording](StoreStatus status) {
+    submit_to(store_, *recording, [this, recording](StoreStatus status) {
         after_store([this, recording, status] { recorded(recording, status); });
     });
 }
@@ -271,6 +352,7 @@ void Engine::Impl::pump() {
     pump_pending_ = false;
     if (begun_) {
         ledger_.send();
+        make_calls();
         scheduler_.run(now());
     }
     ledger_.send();
@@ -291,48 +373,60 @@ void Engine::Impl::pump() {
 
 void Engine::Impl::begin() {
     begun_ = true;
-    take_up_unrouted();
+    take_marks();
+}
+
+void Engine::Impl::take_marks() {
+    // Nothing is delivered to a paused backend in the meantime: the scheduler waits for them.
+    store_.load_marks([this](Result<std::vector<queue::BackendMark>, StoreStatus> marks) {
+        auto answer = std::make_shared<Result<std::vector<queue::BackendMark>, StoreStatus>>(std::move(marks));
+        after_store([this, answer] {
+            if (answer->has_value()) {
+                scheduler_.begin(**answer, now());
+                pump_soon();
+                return;
+            }
+            record_timer_.expires_after(record_again);
+            record_timer_.async_wait([this](const boost::system::error_code& error) {
+                if (!error) {
+                    take_marks();
+                }
+            });
+        });
+    });
+}
+
+void Engine::Impl::order_backend(BackendOrder order, const std::string& backend, const std::string& actor,
+                                 const std::string& reason, std::function<void(BackendOrderResult)> done) {
+    BackendOrderResult result;
+    result.ordered = scheduler_.order(order, backend, actor, reason, now());
+    ledger_.when_recorded([result, done = std::move(done)](StoreStatus status) mutable {
+        result.status = status;
+        done(result);
+    });
     pump_soon();
 }
 
-void Engine::Impl::take_up_unrouted() {
-    // What names a backend that the configuration no longer has gets the one that its domain has now.
-    store_.load_backends([this](Result<std::vector<std::string>, StoreStatus> names) {
-        if (names.has_error()) {
-            return;
-        }
-        auto found = std::make_shared<std::vector<std::string>>(std::move(*names));
-        after_store([this, found] {
-            for (const std::string& name : *found) {
-                if (options_.backends.count(name) != 0) {
-                    continue;
-                }
-                store_.load_domains(name, [this](Result<std::vector<std::string>, StoreStatus> domains) {
-                    if (domains.has_error()) {
-                        return;
-                    }
-                    auto list = std::make_shared<std::vector<std::string>>(std::move(*domains));
-                    after_store([this, list] {
-                        for (const std::string& domain : *list) {
-                            const auto address = mail::Mailbox::parse("postmaster@" + domain, mail::Utf8::allowed);
-                            const auto backend = address.has_value() ? route_(*address) : std::nullopt;
-                            if (!backend) {
-                                events_.problem("the queue holds mail for " + domain +
-                                                ", which the configuration no longer has; it waits");
-                                continue;
-                            }
-                            store_.reassign(domain, *backend, [this, to = *backend](StoreStatus) {
-                                after_store([this, to] {
-                                    scheduler_.look(to);
-                                    pump_soon();
-                                });
-                            });
-                        }
-                    });
-                });
-            }
-        });
-    });
+asio::awaitable<void> Engine::Impl::probe_all(std::string backend, std::function<void(std::vector<ProbeResult>)> done) {
+    std::vector<ProbeResult> results;
+    std::vector<lmtp_client::Endpoint> endpoints;
+    const auto found = options_.backends.find(backend);
+    if (found != options_.backends.end()) {
+        endpoints = found->second.endpoints;
+    }
+    for (const lmtp_client::Endpoint& endpoint : endpoints) {
+        lmtp_client::ClientOptions options = client_options(backend);
+        options.connect_timeout = std::min(options.connect_timeout, probe_patience);
+        const lmtp_client::TransactionEnd end = co_await client_->probe(endpoint, options);
+        ProbeResult& result = results.emplace_back();
+        result.endpoint = endpoint.to_string();
+        result.well = end.trouble == lmtp_client::Trouble::none;
+        result.detail = end.detail;
+    }
+    // A circuit that is open hears of it by a probe of its own, now.
+    static_cast<void>(scheduler_.hurry(backend, now()));
+    pump_soon();
+    done(std::move(results));
 }
 
 void Engine::Impl::reconfigure(Options options, Route route) {
@@ -340,7 +434,6 @@ void Engine::Impl::reconfigure(Options options, Route route) {
     route_ = route;
     scheduler_.reconfigure(std::move(options), std::move(route), now());
     client_->close_idle();
-    take_up_unrouted();
     pump_soon();
 }
 
@@ -457,12 +550,42 @@ void Engine::order(Order order, std::vector<RecipientKey> recipients, std::strin
     });
 }
 
-std::vector<EndpointState> Engine::endpoints() {
-    std::promise<std::vector<EndpointState>> answer;
+void Engine::order(BackendOrder order, std::string backend, std::string actor, std::string reason,
+                   std::function<void(BackendOrderResult)> done) {
+    asio::post(impl_->executor_, [impl = impl_.get(), order, backend = std::move(backend), actor = std::move(actor),
+                                  reason = std::move(reason), done = std::move(done)]() mutable {
+        impl->order_backend(order, backend, actor, reason, std::move(done));
+    });
+}
+
+void Engine::probe(std::string backend, std::function<void(std::vector<ProbeResult>)> done) {
+    asio::post(impl_->executor_, [impl = impl_.get(), backend = std::move(backend), done = std::move(done)]() mutable {
+        auto task = impl->probe_all(std::move(backend), std::move(done));
+        asio::co_spawn(impl->executor_, std::move(task), [](const std::exception_ptr&) {});
+    });
+}
+
+std::vector<BackendState> Engine::backends() {
+    std::promise<std::vector<BackendState>> answer;
     auto future = answer.get_future();
-    asio::post(impl_->executor_, [this, &answer] { answer.set_value(impl_->scheduler_.endpoints()); });
+    asio::post(impl_->executor_, [this, &answer] { answer.set_value(impl_->scheduler_.backends(impl_->now())); });
     return future.get();
 }
+
+std::vector<Explanation> Engine::explain(const queue::QueuedMessage& message) {
+    std::promise<std::vector<Explanation>> answer;
+    auto future = answer.get_future();
+    asio::post(impl_->executor_, [this, &message, &answer] {
+        std::vector<Explanation> told;
+        for (const queue::Recipient& recipient : message.recipients) {
+            told.push_back(impl_->scheduler_.explain(message.envelope.id, recipient, impl_->now()));
+        }
+        answer.set_value(std::move(told));
+    });
+    return future.get();
+}
+
+const RefusalBoard& Engine::refusals() const { return impl_->refusals_; }
 
 void Engine::stop(std::chrono::milliseconds grace, std::function<void()> done) {
     asio::post(impl_->executor_,

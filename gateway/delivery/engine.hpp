@@ -32,6 +32,18 @@ struct OrderResult {
     std::size_t changed = 0;
 };
 
+struct BackendOrderResult {
+    Scheduler::Ordered ordered = Scheduler::Ordered::unknown_backend;
+    queue::StoreStatus status = queue::StoreStatus::failed;  ///< with `done`: whether it will hold after a restart
+};
+
+/// What a probe of an endpoint found.
+struct ProbeResult {
+    std::string endpoint;
+    bool well = false;
+    std::string detail;  ///< why not. A stranger's text, perhaps.
+};
+
 class Engine {
 public:
     /// The references outlive it. Nothing is delivered before start().
@@ -54,8 +66,21 @@ public:
     /// durable.
     void order(Order order, std::vector<RecipientKey> recipients, std::string actor,
                std::function<void(OrderResult)> done);
-    /// Blocks for a moment; not from the delivery thread.
-    [[nodiscard]] std::vector<EndpointState> endpoints();
+    /// Carries out an operator's order on a backend: it holds at once, and after a restart once `done` says `stored`.
+    /// `done` runs on the delivery thread.
+    void order(BackendOrder order, std::string backend, std::string actor, std::string reason,
+               std::function<void(BackendOrderResult)> done);
+    /// Connects to every endpoint of `backend` now; a circuit that is open closes when its endpoint is well. `done`
+    /// runs on the delivery thread, with nothing when there is no such backend.
+    void probe(std::string backend, std::function<void(std::vector<ProbeResult>)> done);
+
+    // Block for a moment; not from the delivery thread.
+    [[nodiscard]] std::vector<BackendState> backends();
+    /// What the recipients of a message, as the queue has it, wait for: one each, by ordinal.
+    [[nodiscard]] std::vector<Explanation> explain(const queue::QueuedMessage& message);
+
+    /// Which backends' mail is not taken now. Any thread, at any time.
+    [[nodiscard]] const RefusalBoard& refusals() const;
 
     /// Starts nothing more. `done` runs on the delivery thread when the transactions in flight have ended and their
     /// results are recorded, or after `grace`: then those are tried again after the next start.

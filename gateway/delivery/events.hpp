@@ -20,12 +20,38 @@ struct RecipientEvent {
     queue::Duration duration{};  ///< of the attempt
 };
 
+/// Something about a backend as a whole.
+struct BackendEvent {
+    enum class Kind : std::uint8_t {
+        paused,       ///< by `actor`
+        resumed,      ///< by `actor`
+        brake_on,     ///< loud: permanent failures are kept from now on
+        brake_off,    ///< by `actor`
+        refusing,     ///< RCPT for its domains is answered 451
+        accepting,    ///< ... and is taken again
+        out_of_step,  ///< `endpoint` gets one recipient a transaction
+        in_step,      ///< ... and is trusted again
+        rerouted,     ///< recipients of the domain `about` go to `backend` now
+        no_route,     ///< recipients of the domain `about` have no backend any more: they wait
+    };
+    Kind kind = Kind::paused;
+    std::string backend;
+    std::string endpoint;     ///< with out_of_step and in_step
+    std::string actor;        ///< "gateway", or who at the command line
+    std::string reason;       ///< a stranger's text, perhaps
+    std::string about;        ///< with rerouted and no_route: the domain
+    std::uint64_t count = 0;  ///< with no_route and rerouted: recipients
+};
+/// "brake_on": the event's word in the log.
+[[nodiscard]] std::string_view to_string(BackendEvent::Kind kind);
+
 class Events {
 public:
     virtual ~Events() = default;
     virtual void recipient(const RecipientEvent& event) = 0;
     virtual void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) = 0;
     virtual void endpoint_up(const std::string& backend, const std::string& endpoint) = 0;
+    virtual void backend(const BackendEvent& event) = 0;
     /// A message that does not fit its checksum: held.
     virtual void damaged(queue::MessageId message, const std::string& detail) = 0;
     /// Something an operator should know.

@@ -6,10 +6,29 @@ namespace postern::delivery {
 
 using queue::StoreStatus;
 
-void ResultsLedger::record(queue::RecipientUpdate update, queue::HistoryEvent event) {
-    gathering_.updates.push_back(std::move(update));
-    gathering_.events.push_back(std::move(event));
+void submit_to(queue::Store& store, const Recording& recording, queue::StoreCompletion done) {
+    // Completions come in the order of the calls: when the last is told, it knows how all of them went.
+    const auto marks = std::make_shared<StoreStatus>(StoreStatus::stored);
+    for (const auto& [mark, set] : recording.marks) {
+        store.mark_backend(mark, set, [marks](StoreStatus status) {
+            if (status != StoreStatus::stored) {
+                *marks = status;
+            }
+        });
+    }
+    store.record(recording.updates, recording.events, [marks, done = std::move(done)](StoreStatus status) {
+        done(status == StoreStatus::stored ? *marks : status);
+    });
 }
+
+void ResultsLedger::record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) {
+    gathering_.updates.push_back(std::move(update));
+    if (event) {
+        gathering_.events.push_back(std::move(*event));
+    }
+}
+
+void ResultsLedger::mark(queue::BackendMark mark, bool set) { gathering_.marks.emplace_back(std::move(mark), set); }
 
 void ResultsLedger::release_after_records(std::uint64_t plan, std::shared_ptr<void> lease) {
     gathering_.releases.emplace_back(plan, std::move(lease));
@@ -20,14 +39,15 @@ void ResultsLedger::when_recorded(std::function<void(StoreStatus)> tell) {
 }
 
 void ResultsLedger::send() {
-    if (gathering_.updates.empty() && gathering_.releases.empty() && gathering_.waiting.empty()) {
+    if (gathering_.updates.empty() && gathering_.marks.empty() && gathering_.releases.empty() &&
+        gathering_.waiting.empty()) {
         return;
     }
     if (is_refused()) {
         return;  // behind what the store could not take: it goes with again()
     }
     Recording recording = std::exchange(gathering_, {});
-    if (!recording.updates.empty()) {
+    if (!recording.updates.empty() || !recording.marks.empty()) {
         return submit(std::make_shared<Recording>(std::move(recording)));
     }
     if (outstanding_.empty()) {

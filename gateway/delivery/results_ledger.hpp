@@ -12,6 +12,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,25 +24,29 @@ namespace postern::delivery {
 struct Recording {
     std::vector<queue::RecipientUpdate> updates;
     std::vector<queue::HistoryEvent> events;
+    std::vector<std::pair<queue::BackendMark, bool>> marks;                 ///< of backends, set or taken back
     std::vector<std::pair<std::uint64_t, std::shared_ptr<void>>> releases;  ///< plans and their connections
     std::vector<std::function<void(queue::StoreStatus)>> waiting;           ///< operators
     bool refused = false;                                                   ///< by the store, at least once
 };
+
+/// Gives updates, events and marks to the store, as copies: they may be given to it again. `done` as Store::record's.
+void submit_to(queue::Store& store, const Recording& recording, queue::StoreCompletion done);
 
 class ResultsLedger {
 public:
     class Host {
     public:
         virtual ~Host() = default;
-        /// To Store::record(): copies of updates and events, as they may be given to it again. Answered by recorded(),
-        /// not from within.
+        /// submit_to() the store. Answered by recorded(), not from within.
         virtual void submit(const std::shared_ptr<Recording>& recording) = 0;
         virtual void released(std::uint64_t plan) = 0;
     };
 
     explicit ResultsLedger(Host& host) : host_(host) {}
 
-    void record(queue::RecipientUpdate update, queue::HistoryEvent event);
+    void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event);
+    void mark(queue::BackendMark mark, bool set);
     /// Once all that was recorded before is in the store, `lease` is let go of and the plan released.
     void release_after_records(std::uint64_t plan, std::shared_ptr<void> lease);
     /// Told `stored` once all that was recorded before is in the store, or the status with which that failed.

@@ -7,24 +7,53 @@ namespace postern::delivery {
 
 namespace {
 
-constexpr double full_mailbox_factor = 5;
+using queue::Duration;
+
+constexpr int full_mailbox_factor = 5;
 constexpr double jitter = 0.25;
 
-bool is_full_mailbox(const mail::Reply& reply) {
-    const auto& status = reply.status();
-    return status && status->subject == 2 && status->detail == 2;
+RetryCurve derived(const RetryPolicy& policy, ReplyKind kind) {
+    const auto at_most = [&policy](Duration first, Duration maximum) {
+        return RetryCurve{std::min(policy.first, first), policy.factor, std::min(policy.maximum, maximum)};
+    };
+    switch (kind) {
+        case ReplyKind::mailbox_full:
+            return {policy.first * full_mailbox_factor, policy.factor, policy.maximum};
+        case ReplyKind::busy:
+            return at_most(std::chrono::seconds(2), std::chrono::minutes(1));
+        case ReplyKind::store:
+            return at_most(std::chrono::seconds(30), std::chrono::minutes(10));
+        case ReplyKind::connection:
+            return at_most(std::chrono::seconds(5), std::chrono::minutes(5));
+        case ReplyKind::policy:
+        case ReplyKind::other:
+            break;
+    }
+    return {policy.first, policy.factor, policy.maximum};
 }
 
 }  // namespace
 
-queue::Duration retry_delay(const RetryPolicy& policy, std::uint32_t attempts, const mail::Reply& reply,
-                            double chance) {
-    const auto maximum = static_cast<double>(policy.maximum.count());
-    const double first = static_cast<double>(policy.first.count()) * (is_full_mailbox(reply) ? full_mailbox_factor : 1);
-    const double grown = first * std::pow(policy.factor, std::min<double>(attempts > 0 ? attempts - 1 : 0, 1000));
+RetryCurve retry_curve(const RetryPolicy& policy, ReplyKind kind) {
+    RetryCurve curve = derived(policy, kind);
+    const RetryClass& given = policy.classes.at(static_cast<std::size_t>(kind));
+    curve.factor = given.factor.value_or(curve.factor);
+    if (given.first) {
+        curve.first = *given.first;
+        curve.maximum = std::max(curve.maximum, curve.first);
+    }
+    curve.maximum = given.maximum.value_or(curve.maximum);
+    curve.first = std::min(curve.first, curve.maximum);
+    return curve;
+}
+
+Duration retry_delay(const RetryPolicy& policy, std::uint32_t attempts, ReplyKind kind, double chance) {
+    const RetryCurve curve = retry_curve(policy, kind);
+    const double grown = static_cast<double>(curve.first.count()) *
+                         std::pow(curve.factor, std::min<double>(attempts > 0 ? attempts - 1 : 0, 1000));
     const double spread = 1 - jitter + 2 * jitter * chance;
-    const double delay = std::min(grown, maximum) * spread;
-    return queue::Duration(std::max<std::int64_t>(1, static_cast<std::int64_t>(std::min(delay, 1e15))));
+    const double delay = std::min(grown, static_cast<double>(curve.maximum.count())) * spread;
+    return Duration(std::max<std::int64_t>(1, static_cast<std::int64_t>(std::min(delay, 1e15))));
 }
 
 bool is_expired(const RetryPolicy& policy, queue::Instant accepted, queue::Instant now) {

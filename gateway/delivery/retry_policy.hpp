@@ -5,15 +5,30 @@
 #include <cstdint>
 
 #include "gateway/delivery/options.hpp"
-#include "queue/mail/reply.hpp"
 
 namespace postern::delivery {
 
-/// How long to wait after attempt number `attempts` (from 1) was answered with `reply`: `first` times `factor` for each
-/// attempt before, at most `maximum`, give or take a quarter, so that what failed together does not come back together.
-/// A full mailbox (x.2.2) is emptied by people, not by the second: it waits five times as long from the start.
-/// `chance`: from 0 to 1; where in the quarter.
-[[nodiscard]] queue::Duration retry_delay(const RetryPolicy& policy, std::uint32_t attempts, const mail::Reply& reply,
+/// A curve of delays: `first`, and `factor` times as long after each attempt, to `maximum`.
+struct RetryCurve {
+    queue::Duration first{};
+    double factor = 1;
+    queue::Duration maximum{};
+};
+
+/// The curve of a kind of reply. What `retry.classes` leaves open comes from `retry` F, X, M (first, factor, maximum):
+///
+///   mailbox_full  5 F, X, M             emptied by people
+///   busy          F, but at most 2 s; X; M, but at most 1 m    over in seconds
+///   store         F, but at most 30 s; X; M, but at most 10 m  a store in trouble is watched
+///   connection    F, but at most 5 s; X; M, but at most 5 m    there was no verdict
+///   policy, other F, X, M
+///
+/// `first` never exceeds the curve's maximum.
+[[nodiscard]] RetryCurve retry_curve(const RetryPolicy& policy, ReplyKind kind);
+
+/// How long to wait after attempt number `attempts` (from 1), give or take a quarter, so that what failed together does
+/// not come back together. `chance`: from 0 to 1; where in the quarter.
+[[nodiscard]] queue::Duration retry_delay(const RetryPolicy& policy, std::uint32_t attempts, ReplyKind kind,
                                           double chance);
 
 /// Nothing that is tried later than this can succeed in time. An `accepted` in the future (a clock set back) counts as

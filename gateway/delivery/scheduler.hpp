@@ -2,28 +2,41 @@
 // arguments, everything else is asked of the Host, so that a simulation can run it through years of bad days.
 //
 // Invariants: 1. A recipient is in memory at most once: queued, in flight, or its result on the way to the store
-// (known_). 2. Memory is bounded by the window of each backend; what does not fit is found again by load(). 3. A
+// (known_). 2. Memory is bounded by the windows of the backends; what does not fit is found again by load(). 3. A
 // recipient's result is recorded before the connection that gave it takes its next transaction (release()). 4. Trouble
 // of an endpoint is never charged to a recipient. 5. While results cannot be recorded, nothing new is started.
+//
+// Each question has a file: retry_policy (when again), circuit (may the endpoint be used), concurrency (by how many),
+// balance (which endpoint), mailbox_limits and waiting_mail (one mailbox), brake (are refusals believed), admission (is
+// more taken), step (is it in step), ready_queue (who is next). Here they are put together:
+//   scheduler.cpp            what comes in, options, wake-ups
+//   scheduler_dispatch.cpp   from the line to an endpoint
+//   scheduler_loading.cpp    from the store into memory, routes, what has expired
+//   scheduler_outcomes.cpp   replies into states
+//   scheduler_orders.cpp     what operators want
+//   scheduler_explain.cpp    what a recipient waits for, and how endpoints stand
 //
 // Threads: one.
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
-#include "gateway/delivery/circuit.hpp"
+#include "gateway/delivery/backend_work.hpp"
 #include "gateway/delivery/events.hpp"
+#include "gateway/delivery/explain.hpp"
 #include "gateway/delivery/options.hpp"
 #include "gateway/delivery/retry_policy.hpp"
+#include "gateway/delivery/states.hpp"
 #include "lmtp-client/transaction.hpp"
+#include "queue/reader.hpp"
 #include "queue/store.hpp"
 
 namespace postern::delivery {
@@ -33,20 +46,24 @@ struct Now {
     queue::SteadyInstant steady{};
 };
 
-/// One transaction to run. The scheduler keeps it until transaction_ended().
+/// One transaction to run. The scheduler keeps it until release().
 struct Plan {
     std::uint64_t number = 0;
     std::string backend;
     lmtp_client::Endpoint endpoint;
     queue::MessageId message;
     queue::Instant received_at{};
+    std::uint64_t size = 0;                                ///< octets of the content
     std::vector<queue::Recipient> recipients;              ///< by slot
     std::shared_ptr<const queue::CommittedMessage> fresh;  ///< nullptr: to be read from the store
     queue::SteadyInstant began{};
+    queue::Instant began_at{};
 };
 
 /// What an operator wants of a recipient.
 enum class Order : std::uint8_t { retry, hold, release, remove };
+/// What an operator wants of a backend.
+enum class BackendOrder : std::uint8_t { pause, resume, release_brake };
 
 /// What the scheduler has done for it. Calls come from within the scheduler's own functions: do not call back from
 /// them.
@@ -56,28 +73,37 @@ public:
     virtual void start(std::shared_ptr<const Plan> plan) = 0;
     virtual void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) = 0;
     /// load_due() of the store; answered by loaded() or load_failed().
-    virtual void load(const std::string& backend, queue::Instant until, std::size_t limit) = 0;
-    virtual void record(queue::RecipientUpdate update, queue::HistoryEvent event) = 0;
+    virtual void load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
+                      std::size_t limit) = 0;
+    /// load_old() of the store; answered by loaded_old() (a failure: by an empty page).
+    virtual void load_old(const std::string& backend, queue::MessageId before, std::size_t limit) = 0;
+    /// `event`: absent when the history need not know.
+    virtual void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) = 0;
+    /// call_waiting() of the store, behind all that was recorded so far; answered by called() (a failure: by 0).
+    virtual void call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant now,
+                              std::size_t limit) = 0;
+    /// backlog() of a Reader; answered by surveyed() or survey_failed().
+    virtual void survey() = 0;
+    /// reassign() of the store; answered by reassigned() (a failure: by 0).
+    virtual void reassign(const std::string& domain, const std::string& from, const std::string& to) = 0;
+    /// mark_backend() of the store, with what is recorded now.
+    virtual void mark(queue::BackendMark mark, bool set) = 0;
+    /// Which backends' mail is not taken now, and why: all of them, whenever it changes.
+    virtual void refuse(const std::map<std::string, std::string>& backends) = 0;
 };
 
 /// The backend of an address now; nullopt: no longer ours.
 using Route = std::function<std::optional<std::string>(const mail::Mailbox&)>;
 
-struct EndpointState {
-    std::string backend;
-    std::string endpoint;
-    Circuit::State circuit = Circuit::State::closed;
-    std::uint32_t in_flight = 0;
-    std::string last_error;
-};
-
 class Scheduler {
 public:
-    /// `host` and `events` outlive it.
+    /// `host` and `events` outlive it. It delivers nothing before begin().
     Scheduler(Host& host, Events& events, Options options, Route route);
     ~Scheduler();
 
-    /// New options and routes; what is queued follows them.
+    /// The marks of the store are here: deliveries may begin.
+    void begin(const std::vector<queue::BackendMark>& marks, const Now& now);
+    /// New options and routes; what is queued follows them, in memory and in the store.
     void reconfigure(Options options, Route route, const Now& now);
 
     /// A message has become durable: straight on to a store, without a read.
@@ -86,6 +112,11 @@ public:
     void look(const std::string& backend);
     void loaded(const std::string& backend, queue::DuePage page, const Now& now);
     void load_failed(const std::string& backend, const Now& now);
+    void loaded_old(const std::string& backend, queue::DuePage page, const Now& now);
+    void called(const std::string& backend, const std::string& mailbox, std::size_t count, std::size_t limit);
+    void surveyed(const std::vector<queue::BacklogCell>& cells, const Now& now);
+    void survey_failed(const Now& now);
+    void reassigned(const std::string& domain, const std::string& from, const std::string& to, std::size_t count);
 
     void outcome(std::uint64_t plan, std::size_t slot, const lmtp_client::Outcome& outcome, const Now& now);
     /// After all outcomes. Trouble is charged to the endpoint; the place in it stays taken until release().
@@ -103,9 +134,21 @@ public:
     /// update is recorded like any other.
     [[nodiscard]] bool order(Order order, queue::MessageId message, const queue::Recipient& recipient,
                              const std::string& actor, const Now& now);
+    /// Carries out an operator's order on a backend: at once, on what is in memory too (transactions at work run to
+    /// their end), and marked in the store.
+    enum class Ordered : std::uint8_t { done, nothing_to_do, unknown_backend };
+    [[nodiscard]] Ordered order(BackendOrder order, const std::string& backend, const std::string& actor,
+                                const std::string& reason, const Now& now);
+    /// The next probes of its open circuits are due at once. False: no such backend.
+    [[nodiscard]] bool hurry(const std::string& backend, const Now& now);
+
+    /// What a recipient, as the store has it, waits for.
+    [[nodiscard]] Explanation explain(queue::MessageId message, const queue::Recipient& recipient,
+                                      const Now& now) const;
+    [[nodiscard]] std::vector<BackendState> backends(const Now& now) const;
 
     /// The store can record (or cannot): deliveries go on (or stop).
-    void set_recording(bool works) { recording_ = works; }
+    void set_recording(bool works);
     /// No new transaction is started any more.
     void stop() { stopped_ = true; }
 
@@ -114,7 +157,6 @@ public:
     [[nodiscard]] std::optional<queue::SteadyInstant> next_wake(const Now& now) const;
     [[nodiscard]] std::size_t in_flight() const noexcept { return plans_.size(); }
     [[nodiscard]] std::size_t in_memory() const noexcept { return known_.size(); }
-    [[nodiscard]] std::vector<EndpointState> endpoints() const;
 
 private:
     struct Key {
@@ -130,66 +172,83 @@ private:
     enum class Place : std::uint8_t { queued, withdrawn, in_flight };
     struct Known {
         Place place = Place::queued;
-        std::uint64_t plan = 0;                          ///< that has it in flight, or had it last
+        bool blocked = false;                            ///< queued, but its mailbox has no room
         std::uint8_t not_tried = 0;                      ///< in a row
+        std::uint64_t plan = 0;                          ///< that has it in flight, or had it last
         std::optional<queue::RecipientState> ordered{};  ///< by an operator, while in flight
+        std::optional<queue::Instant> due{};             ///< in flight, with a result: when it is tried again
     };
-    /// Recipients of one message for one backend, in RCPT order.
-    struct Batch {
-        queue::MessageId message;
-        queue::Instant received_at{};
-        std::vector<queue::Recipient> recipients;
-        std::shared_ptr<const queue::CommittedMessage> fresh;
+    struct Running {
+        std::shared_ptr<const Plan> plan;
+        std::vector<std::size_t> not_tried;  ///< slots whose fate transaction_ended() decides
     };
-    struct EndpointWork {
-        lmtp_client::Endpoint endpoint;
-        Circuit circuit;
-        std::uint32_t in_flight = 0;
-        bool one_by_one = false;  ///< after a desynchronised dialogue, until it behaves
-        std::string last_error;
-    };
-    struct Backend {
-        BackendOptions options;
-        std::vector<EndpointWork> endpoints;
-        std::deque<Batch> ready;
-        std::size_t queued = 0;  ///< recipients in `ready`
-        bool more = true;        ///< the store may hold due recipients that are not in memory
-        bool loading = false;
-        std::optional<queue::Instant> due_at;  ///< when the next waiting one is due
-        queue::SteadyInstant load_again{};     ///< after a load that failed
-    };
+    enum class Source : std::uint8_t { fresh, store, back };  ///< back: was in memory already
+    using Backends = std::map<std::string, BackendWork>;
 
-    void add(const std::string& backend, Batch batch);
-    [[nodiscard]] EndpointWork* choose(Backend& backend);
-    void dispatch(const std::string& name, Backend& backend, const Now& now);
-    [[nodiscard]] std::vector<queue::Recipient> take(Backend& backend, std::size_t limit);
-    void park_expired(const std::string& name, Backend& backend, const Now& now);
-    void drop_front(Backend& backend);
-    void load_if_room(const std::string& name, Backend& backend, const Now& now);
-    void probe_if_due(const std::string& name, Backend& backend, const Now& now);
+    // scheduler.cpp
+    /// The backend that a recipient goes to now, one that exists; nullopt: none.
+    [[nodiscard]] std::optional<std::string> route_of(const queue::Recipient& recipient) const;
+    [[nodiscard]] BackendWork* find_backend(const std::string& name);
     [[nodiscard]] EndpointWork* find_endpoint(const std::string& backend, const lmtp_client::Endpoint& endpoint);
-    void follow_route(Batch batch, const std::string& known_backend);
+    void look_at_admission(const std::string& name, BackendWork& backend, const Now& now);
+    void publish_refusals();
+
+    // scheduler_dispatch.cpp
+    void dispatch(const std::string& name, BackendWork& backend, const Now& now);
+    void start_next(const std::string& name, BackendWork& backend, EndpointWork& endpoint, ReadyQueue& line,
+                    const Now& now);
+    [[nodiscard]] std::vector<queue::Recipient> take(BackendWork& backend, ReadyQueue& line, std::size_t limit,
+                                                     const Now& now);
+    void block(BackendWork& backend, const Batch& from, queue::Recipient recipient, const Now& now);
+    void unblock(BackendWork& backend, const std::string& mailbox);
+    void probe_if_due(const std::string& name, BackendWork& backend, const Now& now);
+    [[nodiscard]] std::uint32_t at_work_for(const std::string& backend, const std::string& mailbox) const;
+
+    // scheduler_loading.cpp
+    void add(const std::string& backend, Batch batch, Source source);
+    void follow_route(Batch batch, Source source);
+    void load_if_room(const std::string& name, BackendWork& backend, const Now& now);
+    void load_old_if_due(const std::string& name, BackendWork& backend, const Now& now);
+    void survey_if_wanted(const Now& now);
+    [[nodiscard]] std::size_t window() const;
+    [[nodiscard]] std::size_t share(const BackendWork& backend) const;
 
     // scheduler_outcomes.cpp
     void delivered(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
     void deferred(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
-    void failed(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
+    void failed(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, bool by_the_store,
+                const Now& now);
+    void kept_by_brake(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
     void unknown(const Plan& plan, queue::Recipient recipient, const Now& now);
-    void not_tried(const Plan& plan, queue::Recipient recipient, const Now& now);
+    void not_tried(const Plan& plan, queue::Recipient recipient, bool charged, const Now& now);
     void hold(const Plan& plan, queue::Recipient recipient, const std::string& why, const Now& now);
+    /// It lies in the store, due at `due`, and nowhere in memory.
+    void await_turn(queue::MessageId message, const queue::Recipient& recipient, queue::Instant due);
     void settle(const Plan& plan, const queue::Recipient& recipient, const char* event, const Now& now);
+    void charge(const Plan& plan, EndpointWork& work, lmtp_client::Trouble trouble, const std::string& detail,
+                const Now& now);
+
+    // scheduler_orders.cpp
+    void set_brake(const std::string& name, BackendWork& backend, const std::string& why, const Now& now);
 
     Host& host_;
     Events& events_;
     Options options_;
     Route route_;
-    std::map<std::string, Backend> backends_;
+    Backends backends_;
     std::unordered_map<Key, Known, KeyHash> known_;
-    std::unordered_map<std::uint64_t, std::shared_ptr<const Plan>> plans_;
+    std::unordered_map<std::uint64_t, Running> plans_;
+    std::map<std::string, std::map<queue::BackendMark::Kind, Decision>> marks_;  ///< also of unknown backends
+    std::map<std::string, std::string> refusing_;
     std::uint64_t plan_numbers_ = 0;
-    queue::SteadyInstant expiry_looked_at_{};
+    queue::SteadyInstant tidied_at_{};
+    bool begun_ = false;
     bool recording_ = true;
     bool stopped_ = false;
+    bool survey_wanted_ = true;
+    bool surveying_ = false;
+    queue::SteadyInstant survey_not_before_{};
+    std::set<std::string> unrouted_;  ///< domains that were reported to have no backend
 };
 
 }  // namespace postern::delivery

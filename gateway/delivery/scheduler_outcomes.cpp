@@ -1,7 +1,8 @@
-// What becomes of a recipient after an attempt: the half of the scheduler that turns replies into states.
+// What becomes of a recipient after an attempt: replies into states.
 #include <algorithm>
 #include <utility>
 
+#include "gateway/delivery/reply_kind.hpp"
 #include "gateway/delivery/scheduler.hpp"
 
 namespace postern::delivery {
@@ -30,22 +31,31 @@ double chance_of(queue::MessageId message, std::uint32_t attempts) {
 /// "Too many recipients" with the code of old (RFC 5321 section 4.5.3.1.10): no verdict about this one.
 bool means_too_many(const Reply& reply) { return reply.code() == 552 && reply.status() == EnhancedStatus(5, 5, 3); }
 
+/// A transaction's size in usual ones: 256 KiB or ten recipients take about as long again.
+double weight_of(const Plan& plan) {
+    return 1 + static_cast<double>(plan.size) / (256 << 10) + static_cast<double>(plan.recipients.size()) / 10;
+}
+
 }  // namespace
 
 void Scheduler::outcome(std::uint64_t number, std::size_t slot, const lmtp_client::Outcome& outcome, const Now& now) {
     const auto found = plans_.find(number);
-    if (found == plans_.end() || slot >= found->second->recipients.size()) {
+    if (found == plans_.end() || slot >= found->second.plan->recipients.size()) {
         return;
     }
-    const Plan& plan = *found->second;
+    const Plan& plan = *found->second.plan;
     queue::Recipient recipient = plan.recipients[slot];
+    EndpointWork* const work = find_endpoint(plan.backend, plan.endpoint);
+    if (work != nullptr && outcome.fate == Fate::replied) {
+        work->progress_at = now.steady;
+    }
     switch (outcome.fate) {
         case Fate::replied:
         case Fate::unable:
             if (outcome.reply.is_success()) {
                 delivered(plan, std::move(recipient), outcome.reply, now);
             } else if (outcome.reply.is_permanent() && !means_too_many(outcome.reply)) {
-                failed(plan, std::move(recipient), outcome.reply, now);
+                failed(plan, std::move(recipient), outcome.reply, outcome.fate == Fate::replied, now);
             } else {
                 deferred(plan, std::move(recipient), outcome.reply, now);
             }
@@ -54,7 +64,7 @@ void Scheduler::outcome(std::uint64_t number, std::size_t slot, const lmtp_clien
             unknown(plan, std::move(recipient), now);
             break;
         case Fate::not_tried:
-            not_tried(plan, std::move(recipient), now);
+            found->second.not_tried.push_back(slot);
             break;
     }
 }
@@ -64,11 +74,48 @@ void Scheduler::delivered(const Plan& plan, queue::Recipient recipient, const Re
     recipient.state = RecipientState::delivered;
     recipient.last_reply = reply.to_string();
     settle(plan, recipient, "delivered", now);
+    BackendWork* const backend = find_backend(plan.backend);
+    if (backend == nullptr) {
+        return;
+    }
+    backend->brake.delivered(backend->options.brake, now.steady);
+    if (backend->limits.empty() && backend->waiting.empty()) {
+        return;
+    }
+    const std::string mailbox = recipient.address.to_string();
+    backend->limits.worked(mailbox);
+    if (const auto limit = backend->waiting.delivered(mailbox, now.steady)) {
+        host_.call_waiting(plan.backend, mailbox, now.wall, *limit);
+    }
+}
+
+void Scheduler::called(const std::string& name, const std::string& mailbox, std::size_t count, std::size_t limit) {
+    BackendWork* const backend = find_backend(name);
+    if (backend == nullptr) {
+        return;
+    }
+    backend->waiting.called(mailbox, count, limit);
+    if (count > 0) {
+        backend->missing_somewhere();
+    }
 }
 
 void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
     ++recipient.attempts;
-    recipient.last_reply = reply.to_string();
+    recipient.last_reply = reply.code() == 0 ? reply.text() : reply.to_string();
+    const ReplyKind kind = reply_kind(reply);
+    if (BackendWork* const backend = find_backend(plan.backend)) {
+        const std::string mailbox = recipient.address.to_string();
+        if (kind == ReplyKind::busy) {
+            const std::uint32_t at_work = backend->limits.knows(mailbox) ? 0 : at_work_for(plan.backend, mailbox);
+            backend->limits.refused(mailbox, at_work, plan.began, now.steady);
+        }
+        if (kind == ReplyKind::busy || kind == ReplyKind::mailbox_full) {
+            backend->waiting.deferred(mailbox, now.steady);
+        } else {
+            backend->waiting.waits(mailbox, now.steady);
+        }
+    }
     if (is_expired(options_.retry, plan.received_at, now.wall)) {
         recipient.state = RecipientState::parked;
         settle(plan, recipient, "expired", now);
@@ -77,16 +124,37 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
     recipient.state = RecipientState::waiting;
     recipient.unknowns = 0;
     recipient.next_attempt_at =
-        now.wall + retry_delay(options_.retry, recipient.attempts, reply, chance_of(plan.message, recipient.attempts));
+        now.wall + retry_delay(options_.retry, recipient.attempts, kind, chance_of(plan.message, recipient.attempts));
     settle(plan, recipient, "deferred", now);
 }
 
-void Scheduler::failed(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
+void Scheduler::failed(const Plan& plan, queue::Recipient recipient, const Reply& reply, bool by_the_store,
+                       const Now& now) {
+    BackendWork* const backend = find_backend(plan.backend);
+    if (backend != nullptr && by_the_store) {
+        if (backend->brake.failed(backend->options.brake, recipient.address, now.steady)) {
+            set_brake(plan.backend, *backend, backend->brake.describe(backend->options.brake), now);
+        }
+        if (backend->braked && backend->options.brake.on) {
+            kept_by_brake(plan, std::move(recipient), reply, now);
+            return;
+        }
+    }
     ++recipient.attempts;
     recipient.state = RecipientState::parked;
     recipient.failed = true;
     recipient.last_reply = reply.to_string();
     settle(plan, recipient, "failed", now);
+}
+
+void Scheduler::kept_by_brake(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
+    ++recipient.attempts;
+    recipient.state = RecipientState::waiting;
+    recipient.unknowns = 0;
+    recipient.last_reply = "(kept by the brake) " + reply.to_string();
+    recipient.next_attempt_at = now.wall + retry_delay(options_.retry, recipient.attempts, ReplyKind::other,
+                                                       chance_of(plan.message, recipient.attempts));
+    settle(plan, recipient, "deferred", now);
 }
 
 void Scheduler::unknown(const Plan& plan, queue::Recipient recipient, const Now& now) {
@@ -98,46 +166,51 @@ void Scheduler::unknown(const Plan& plan, queue::Recipient recipient, const Now&
         return;
     }
     recipient.state = RecipientState::unknown;
-    const queue::Duration delay = recipient.unknowns == 1 ? queue::Duration(first_unknown_delay)
-                                                          : retry_delay(options_.retry, recipient.unknowns, Reply(),
-                                                                        chance_of(plan.message, recipient.unknowns));
+    const queue::Duration delay = recipient.unknowns == 1
+                                      ? queue::Duration(first_unknown_delay)
+                                      : retry_delay(options_.retry, recipient.unknowns - 1, ReplyKind::other,
+                                                    chance_of(plan.message, recipient.unknowns));
     recipient.next_attempt_at = now.wall + delay;
     settle(plan, recipient, "unknown", now);
 }
 
-void Scheduler::not_tried(const Plan& plan, queue::Recipient recipient, const Now& now) {
+void Scheduler::not_tried(const Plan& plan, queue::Recipient recipient, bool charged, const Now& now) {
     Known& known = known_[Key{plan.message.value(), recipient.ordinal}];
     if (known.ordered) {
         return;  // the operator's state is recorded already
     }
-    if (++known.not_tried > not_tried_max) {
+    if (charged && ++known.not_tried > not_tried_max) {
         known.not_tried = 0;
-        deferred(plan, std::move(recipient),
-                 Reply(451, EnhancedStatus(4, 4, 2), "(the store broke off before it answered, time after time)"), now);
+        deferred(plan, std::move(recipient), Reply(0, "(the store broke off before it answered, time after time)"),
+                 now);
         return;
     }
     Batch batch;
     batch.message = plan.message;
     batch.received_at = plan.received_at;
+    batch.size = plan.size;
     batch.fresh = plan.fresh;
-    const auto backend = backends_.find(plan.backend);
-    const bool joins = backend != backends_.end() && !backend->second.ready.empty() &&
-                       backend->second.ready.back().message == plan.message;
-    if (joins) {
-        // Its neighbours of the same transaction came back a moment ago: they go out together again.
-        known.place = Place::queued;
-        backend->second.ready.back().recipients.push_back(std::move(recipient));
-        ++backend->second.queued;
-        return;
-    }
     batch.recipients.push_back(std::move(recipient));
-    add(plan.backend, std::move(batch));
+    follow_route(std::move(batch), Source::back);
 }
 
 void Scheduler::hold(const Plan& plan, queue::Recipient recipient, const std::string& why, const Now& now) {
     recipient.state = RecipientState::held;
     recipient.last_reply = why;
     settle(plan, recipient, "held", now);
+}
+
+void Scheduler::await_turn(queue::MessageId message, const queue::Recipient& recipient, queue::Instant due) {
+    const auto route = route_of(recipient);
+    BackendWork* const backend = route ? find_backend(*route) : nullptr;
+    if (backend == nullptr) {
+        return;
+    }
+    if (due <= backend->loaded_until) {
+        backend->missing({due, message, recipient.ordinal});  // it was stepped over while it was in flight
+    } else if (!backend->due_at || due < *backend->due_at) {
+        backend->due_at = due;
+    }
 }
 
 void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, const char* what, const Now& now) {
@@ -152,7 +225,8 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
     update.last_reply = recipient.last_reply;
     update.failed = recipient.failed;
     const auto known = known_.find(Key{plan.message.value(), recipient.ordinal});
-    if (known != known_.end() && known->second.ordered && recipient.state != RecipientState::delivered) {
+    const bool ordered = known != known_.end() && known->second.ordered.has_value();
+    if (ordered && recipient.state != RecipientState::delivered) {
         update.state = *known->second.ordered;  // an operator has said otherwise meanwhile
     }
     queue::HistoryEvent event;
@@ -168,11 +242,16 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
     event.reply = recipient.last_reply;
     event.actor = "gateway";
     if (queue::is_schedulable(update.state)) {
-        const auto backend = backends_.find(plan.backend);
-        if (backend != backends_.end() &&
-            (!backend->second.due_at || update.next_attempt_at < *backend->second.due_at)) {
-            backend->second.due_at = update.next_attempt_at;
+        // A reload may have routed it elsewhere meanwhile, and reassign() has not seen this result.
+        const auto route = route_of(recipient);
+        update.backend = route.value_or(std::string());
+        if (known != known_.end() && known->second.place == Place::in_flight) {
+            known->second.due = update.next_attempt_at;
+        } else {
+            await_turn(plan.message, recipient, update.next_attempt_at);
         }
+    } else if (BackendWork* const backend = find_backend(plan.backend); !ordered && backend != nullptr) {
+        backend->backlog -= std::min<std::uint64_t>(1, backend->backlog);
     }
     events_.recipient({what, plan.message, recipient, event.endpoint,
                        std::max(queue::Duration(0), now.wall - plan.received_at), event.duration});
@@ -184,21 +263,50 @@ void Scheduler::transaction_ended(std::uint64_t number, Trouble trouble, const s
     if (found == plans_.end()) {
         return;
     }
-    const Plan& plan = *found->second;
-    EndpointWork* const work = find_endpoint(plan.backend, plan.endpoint);
-    if (work == nullptr) {
-        return;
+    const std::shared_ptr<const Plan> plan = found->second.plan;
+    const std::vector<std::size_t> slots = std::exchange(found->second.not_tried, {});
+    // The circuit first: what goes back into the line finds its new home there.
+    if (EndpointWork* const work = find_endpoint(plan->backend, plan->endpoint)) {
+        charge(*plan, *work, trouble, detail, now);
     }
+    for (const std::size_t slot : slots) {
+        not_tried(*plan, plan->recipients[slot], !is_surely_the_endpoint(trouble), now);
+    }
+}
+
+void Scheduler::charge(const Plan& plan, EndpointWork& work, Trouble trouble, const std::string& detail,
+                       const Now& now) {
+    BackendEvent event;
+    event.backend = plan.backend;
+    event.endpoint = work.name;
     if (trouble == Trouble::none) {
-        work->circuit.worked();
-        work->one_by_one = false;
-        work->last_error.clear();
+        work.circuit.worked(now.steady);
+        work.concurrency.worked(plan.began, now.steady, weight_of(plan));
+        work.last_error.clear();
+        work.progress_at = now.steady;
+        if (work.step.kept()) {
+            event.kind = BackendEvent::Kind::in_step;
+            events_.backend(event);
+        }
         return;
     }
-    work->last_error = detail;
-    work->one_by_one = work->one_by_one || trouble == Trouble::protocol;
-    if (work->circuit.failed(trouble, now.steady)) {
-        events_.endpoint_down(plan.backend, plan.endpoint.to_string(), detail);
+    work.last_error = detail;
+    work.last_error_at = now.wall;
+    if (trouble == Trouble::content) {
+        return;  // ours
+    }
+    work.progress_at = now.steady;
+    work.concurrency.failed(plan.began, now.steady);
+    if (trouble == Trouble::protocol && work.step.lost()) {
+        event.kind = BackendEvent::Kind::out_of_step;
+        event.reason = detail;
+        events_.backend(event);
+    }
+    const std::uint32_t others = work.in_flight > 0 ? work.in_flight - 1 : 0;
+    if (work.circuit.failed(trouble, others, now.steady)) {
+        work.since = now.wall;
+        events_.endpoint_down(plan.backend, work.name, detail);
+        find_backend(plan.backend)->find_homes_anew();
     }
 }
 
@@ -207,18 +315,29 @@ void Scheduler::release(std::uint64_t number) {
     if (found == plans_.end()) {
         return;
     }
-    const Plan& plan = *found->second;
-    for (const queue::Recipient& recipient : plan.recipients) {
-        const auto known = known_.find(Key{plan.message.value(), recipient.ordinal});
+    const std::shared_ptr<const Plan> plan = found->second.plan;
+    plans_.erase(found);
+    BackendWork* const backend = find_backend(plan->backend);
+    for (const queue::Recipient& recipient : plan->recipients) {
+        const auto known = known_.find(Key{plan->message.value(), recipient.ordinal});
         if (known != known_.end() && known->second.place == Place::in_flight && known->second.plan == number) {
+            const auto due = known->second.due;
             known_.erase(known);
+            if (due) {
+                await_turn(plan->message, recipient, *due);
+            }
+        }
+        if (backend != nullptr && !backend->limits.empty()) {
+            const std::string mailbox = recipient.address.to_string();
+            backend->limits.ended(mailbox);
+            unblock(*backend, mailbox);
+            unblock(*backend, mailbox);  // the limit may have grown
         }
     }
-    EndpointWork* const work = find_endpoint(plan.backend, plan.endpoint);
+    EndpointWork* const work = find_endpoint(plan->backend, plan->endpoint);
     if (work != nullptr && work->in_flight > 0) {
         --work->in_flight;
     }
-    plans_.erase(found);
 }
 
 void Scheduler::unreadable(std::uint64_t number, Unreadable why, const std::string& detail, const Now& now) {
@@ -226,14 +345,14 @@ void Scheduler::unreadable(std::uint64_t number, Unreadable why, const std::stri
     if (found == plans_.end()) {
         return;
     }
-    const Plan& plan = *found->second;
+    const std::shared_ptr<const Plan> plan = found->second.plan;
     if (why == Unreadable::damaged) {
-        events_.damaged(plan.message, detail);
-        for (const queue::Recipient& recipient : plan.recipients) {
-            hold(plan, recipient, "(held: the message is damaged in the queue: " + detail + ')', now);
+        events_.damaged(plan->message, detail);
+        for (const queue::Recipient& recipient : plan->recipients) {
+            hold(*plan, recipient, "(held: the message is damaged in the queue: " + detail + ')', now);
         }
     } else if (why == Unreadable::later) {
-        load_failed(plan.backend, now);
+        load_failed(plan->backend, now);
     }
 }
 
@@ -245,42 +364,15 @@ void Scheduler::probe_ended(const std::string& name, const lmtp_client::Endpoint
     }
     if (worked) {
         work->circuit.probe_worked();
+        work->concurrency.restart();
         work->last_error.clear();
-        events_.endpoint_up(name, endpoint.to_string());
+        work->since = now.wall;
+        events_.endpoint_up(name, work->name);
+        find_backend(name)->find_homes_anew();
     } else {
         work->circuit.probe_failed(now.steady);
         work->last_error = detail;
-    }
-}
-
-void Scheduler::park_expired(const std::string& name, Backend& backend, const Now& now) {
-    const bool some_well =
-        std::any_of(backend.endpoints.begin(), backend.endpoints.end(),
-                    [](const EndpointWork& work) { return work.circuit.state() == Circuit::State::closed; });
-    if (some_well) {
-        return;  // they are tried first, and expire on what the store says
-    }
-    for (Batch& batch : backend.ready) {
-        if (!is_expired(options_.retry, batch.received_at, now.wall)) {
-            continue;
-        }
-        Plan plan;
-        plan.backend = name;
-        plan.endpoint = backend.endpoints.front().endpoint;
-        plan.message = batch.message;
-        plan.received_at = batch.received_at;
-        plan.began = now.steady;
-        for (queue::Recipient recipient : batch.recipients) {
-            const auto known = known_.find(Key{batch.message.value(), recipient.ordinal});
-            if (known == known_.end() || known->second.place != Place::queued) {
-                continue;
-            }
-            known->second.place = Place::withdrawn;
-            recipient.state = RecipientState::parked;
-            recipient.last_reply =
-                "(expired: the store could not be reached: " + backend.endpoints.front().last_error + ')';
-            settle(plan, recipient, "expired", now);
-        }
+        work->last_error_at = now.wall;
     }
 }
 

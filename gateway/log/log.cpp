@@ -37,10 +37,14 @@ Log::Log(const queue::Clock& clock, Format format, Level level)
 Log::~Log() = default;
 
 void Log::write(Level level, std::string_view event, std::initializer_list<Field> fields) {
+    write(level, event, std::span<const Field>(fields.begin(), fields.size()));
+}
+
+void Log::write(Level level, std::string_view event, std::span<const Field> fields) {
     if (!is_on(level)) {
         return;
     }
-    const std::string line = format_line(format_, clock_.wall(), level, event, {fields.begin(), fields.size()});
+    const std::string line = format_line(format_, clock_.wall(), level, event, fields);
     writer_->logger->log(spdlog::level::info, spdlog::string_view_t(line));
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string_view>
 
 #include "gateway/log/line.hpp"
@@ -27,6 +28,7 @@ public:
     [[nodiscard]] bool is_on(Level level) const noexcept { return level >= level_.load(std::memory_order_relaxed); }
 
     void write(Level level, std::string_view event, std::initializer_list<Field> fields);
+    void write(Level level, std::string_view event, std::span<const Field> fields);
     void info(std::string_view event, std::initializer_list<Field> fields) { write(Level::info, event, fields); }
     void warn(std::string_view event, std::initializer_list<Field> fields) { write(Level::warn, event, fields); }
     void error(std::string_view event, std::initializer_list<Field> fields) { write(Level::error, event, fields); }

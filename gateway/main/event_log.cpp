@@ -91,6 +91,34 @@ void EventLog::endpoint_up(const std::string& backend, const std::string& endpoi
     log_.info("endpoint_up", {{"backend", backend}, {"endpoint", endpoint}});
 }
 
+void EventLog::backend(const delivery::BackendEvent& event) {
+    using Kind = delivery::BackendEvent::Kind;
+    Level level = Level::info;
+    if (event.kind == Kind::brake_on) {
+        level = Level::error;
+    } else if (event.kind == Kind::paused || event.kind == Kind::refusing || event.kind == Kind::out_of_step ||
+               event.kind == Kind::no_route) {
+        level = Level::warn;
+    }
+    std::vector<log::Field> fields{{"backend", event.backend}};
+    const auto add = [&fields](const char* name, const std::string& value) {
+        if (!value.empty()) {
+            fields.push_back({name, value});
+        }
+    };
+    add("endpoint", event.endpoint);
+    add("domain", event.about);
+    if (event.count > 0) {
+        fields.push_back({"recipients", event.count});
+    }
+    add("actor", event.actor);
+    add("reason", event.reason);
+    if (event.kind == Kind::brake_on) {
+        add("text", "permanent failures are kept from now on; see `postern backend release`");
+    }
+    log_.write(level, delivery::to_string(event.kind), fields);
+}
+
 void EventLog::damaged(queue::MessageId message, const std::string& detail) {
     log_.error("damaged", {{"id", message.to_string()}, {"detail", detail}});
 }

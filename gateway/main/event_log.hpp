@@ -21,6 +21,7 @@ public:
     void recipient(const delivery::RecipientEvent& event) override;
     void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) override;
     void endpoint_up(const std::string& backend, const std::string& endpoint) override;
+    void backend(const delivery::BackendEvent& event) override;
     void damaged(queue::MessageId message, const std::string& detail) override;
     void problem(const std::string& text) override;
     void store_health(const std::string& error);

@@ -78,17 +78,17 @@ control::GatewaySnapshot LiveParts::snapshot() {
     if (::statvfs(config->queue.path.c_str(), &disk) == 0) {
         snapshot.disk.free_octets = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
     }
-    for (const delivery::EndpointState& endpoint : parts_.engine.endpoints()) {
-        if (snapshot.backends.empty() || snapshot.backends.back().name != endpoint.backend) {
-            snapshot.backends.emplace_back().name = endpoint.backend;
+    for (const delivery::BackendState& backend : parts_.engine.backends()) {
+        control::BackendStatus& shown = snapshot.backends.emplace_back();
+        shown.name = backend.name;
+        for (const delivery::EndpointState& endpoint : backend.endpoints) {
+            control::EndpointStatus& status = shown.endpoints.emplace_back();
+            status.address = endpoint.endpoint;
+            status.state = state_name(endpoint.circuit);
+            status.in_flight = endpoint.in_flight;
+            status.connections = endpoint.in_flight;
+            status.last_error = endpoint.last_error;
         }
-        control::EndpointStatus status;
-        status.address = endpoint.endpoint;
-        status.state = state_name(endpoint.circuit);
-        status.in_flight = endpoint.in_flight;
-        status.connections = endpoint.in_flight;
-        status.last_error = endpoint.last_error;
-        snapshot.backends.back().endpoints.push_back(std::move(status));
     }
     return snapshot;
 }

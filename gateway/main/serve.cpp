@@ -198,8 +198,8 @@ void Gateway::Parts::start_delivery() {
     engine = std::make_unique<delivery::Engine>(delivery_context->get_executor(), *store, open_reader, clock, events,
                                                 delivery_options(*config), route(routes));
     wakeups = std::make_unique<acceptance::Wakeups>(server->executors());
-    hooks = std::make_unique<acceptance::Acceptance>(*store, clock, *wakeups, policy(*config, routes),
-                                                     events.acceptance_events());
+    hooks = std::make_unique<acceptance::Acceptance>(
+        *store, clock, *wakeups, policy(*config, routes, engine->refusals()), events.acceptance_events());
     ears.connect(*engine, *wakeups);
     delivery_work.emplace(delivery_context->get_executor());
     engine->start();
@@ -356,7 +356,7 @@ control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
     const auto routes = std::make_shared<const routing::Routes>(wanted);
     log.set_level(level(wanted->log.level));
     store->set_limits(wanted->queue.minimum_free_disk, wanted->queue.maximum_messages);
-    hooks->replace(policy(*wanted, routes));
+    hooks->replace(policy(*wanted, routes, engine->refusals()));
     engine->reconfigure(delivery_options(*wanted), route(routes));
     for (std::size_t i = 0; i < wanted->listeners.size(); ++i) {
         server->replace(i, session_options(*wanted, wanted->listeners[i]));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/delivery/reply_kind.hpp"
+
 namespace postern::gateway {
 
 queue::SqliteStoreOptions store_options(const config::Config& config) {
@@ -13,6 +15,22 @@ queue::SqliteStoreOptions store_options(const config::Config& config) {
     return options;
 }
 
+namespace {
+
+delivery::Balance balance(config::Backend::Balance balance) {
+    switch (balance) {
+        case config::Backend::Balance::failover:
+            return delivery::Balance::failover;
+        case config::Backend::Balance::sticky:
+            return delivery::Balance::sticky;
+        case config::Backend::Balance::least_busy:
+            break;
+    }
+    return delivery::Balance::least_busy;
+}
+
+}  // namespace
+
 delivery::Options delivery_options(const config::Config& config) {
     delivery::Options options;
     options.hostname = config.hostname;
@@ -20,17 +38,30 @@ delivery::Options delivery_options(const config::Config& config) {
     options.retry.factor = config.retry.factor;
     options.retry.maximum = config.retry.maximum;
     options.retry.expire = config.retry.expire;
+    for (std::size_t kind = 0; kind < delivery::reply_kinds; ++kind) {
+        const std::string name(delivery::to_string(static_cast<delivery::ReplyKind>(kind)));
+        const auto given = config.retry.classes.find(name);
+        if (given != config.retry.classes.end()) {
+            options.retry.classes.at(kind) = {given->second.first, given->second.factor, given->second.maximum};
+        }
+    }
     for (const auto& [name, backend] : config.backends) {
         delivery::BackendOptions& translated = options.backends[name];
         for (const config::Address& address : backend.endpoints) {
             translated.endpoints.push_back({address.host, address.port, address.unix_path});
         }
-        translated.balance = backend.balance == config::Backend::Balance::failover ? delivery::Balance::failover
-                                                                                   : delivery::Balance::least_busy;
+        translated.balance = balance(backend.balance);
         translated.connections = backend.connections;
         translated.recipients_per_transaction = backend.recipients_per_transaction;
         translated.connect_timeout = backend.connect_timeout;
         translated.reply_timeout = backend.reply_timeout;
+        translated.brake.on = backend.brake.failures > 0;
+        translated.brake.failures = backend.brake.failures;
+        translated.brake.recipients = backend.brake.recipients;
+        translated.brake.ratio = backend.brake.ratio;
+        translated.brake.window = backend.brake.window;
+        translated.refuse_after_down = backend.refuse_after_down;
+        translated.refuse_backlog = backend.refuse_backlog;
     }
     return options;
 }
@@ -77,11 +108,13 @@ std::vector<smtp_server::ListenerOptions> listener_options(const config::Config&
 }
 
 std::shared_ptr<const acceptance::Policy> policy(const config::Config& config,
-                                                 std::shared_ptr<const routing::Routes> routes) {
+                                                 std::shared_ptr<const routing::Routes> routes,
+                                                 const delivery::RefusalBoard& refusals) {
     auto policy = std::make_shared<acceptance::Policy>();
     policy->hostname = config.hostname;
     policy->postmaster_at = routes->first_domain();
     policy->backend_of = route(std::move(routes));
+    policy->refused_now = [&refusals](const std::string& backend) { return refusals.why(backend); };
     return policy;
 }
 

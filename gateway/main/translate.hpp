@@ -21,7 +21,8 @@ namespace postern::gateway {
                                                                                  const config::Listener& listener);
 [[nodiscard]] std::vector<smtp_server::ListenerOptions> listener_options(const config::Config& config);
 [[nodiscard]] std::shared_ptr<const acceptance::Policy> policy(const config::Config& config,
-                                                               std::shared_ptr<const routing::Routes> routes);
+                                                               std::shared_ptr<const routing::Routes> routes,
+                                                               const delivery::RefusalBoard& refusals);
 [[nodiscard]] delivery::Route route(std::shared_ptr<const routing::Routes> routes);
 [[nodiscard]] log::Level level(config::Log::Level level);
 [[nodiscard]] log::Format format(config::Log::Format format);

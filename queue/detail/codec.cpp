@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "queue/detail/sqlite.hpp"
+#include "queue/unreadable.hpp"
 
 namespace postern::queue::detail {
 

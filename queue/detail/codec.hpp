@@ -33,9 +33,6 @@ inline constexpr std::string_view history_columns =
     "h.actor";
 inline constexpr int history_column_count = 12;
 
-/// Stands for an address that does not parse any more.
-inline constexpr std::string_view unreadable_address = "damaged@invalid";
-
 /// Of the current row, from column `first` on. What no row can hold is read as something near it (an address as
 /// unreadable_address): one damaged row must not hide the others from the scheduler and from the operator. The checksum
 /// is what tells; so the engine finds it before it delivers, and holds the message.

@@ -64,11 +64,24 @@ CREATE TABLE recipient (
 -- What may be tried, by backend and time. A query uses it only when it says `state <= 2` in these words.
 CREATE INDEX recipient_due ON recipient (backend, next_attempt_at, message, ordinal) WHERE state <= 2;
 
+-- What waits for one mailbox: a success there calls it early. Mail that is delivered at the first attempt never enters it.
+CREATE INDEX recipient_waiting ON recipient (address) WHERE state = 1;
+
 -- How many rows of `recipient` are in each state: counted along, so that `status` need not look at all of them.
 CREATE TABLE recipient_count (
     state      INTEGER PRIMARY KEY CHECK (state BETWEEN 0 AND 6),
     recipients INTEGER NOT NULL
 ) STRICT;
+
+-- What was decided about a backend and holds until it is taken back.
+CREATE TABLE backend_mark (
+    backend TEXT    NOT NULL,
+    kind    INTEGER NOT NULL CHECK (kind IN (0, 1)),            -- 0 paused, 1 brake
+    at      INTEGER NOT NULL,
+    actor   TEXT    NOT NULL,
+    reason  TEXT    NOT NULL,                                   -- a stranger's text, perhaps
+    PRIMARY KEY (backend, kind)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,

@@ -49,6 +49,10 @@ Tables::Tables(Connection& connection, std::uint64_t generation)
       earliest_(connection,
                 "SELECT next_attempt_at FROM recipient WHERE backend = ?1 AND state <= 2 AND next_attempt_at > ?2 "
                 "ORDER BY next_attempt_at LIMIT 1"),
+      call_waiting_(connection,
+                    "UPDATE recipient SET next_attempt_at = ?3 WHERE (message, ordinal) IN (SELECT message, ordinal "
+                    "FROM recipient INDEXED BY recipient_waiting WHERE address = ?1 AND state = 1 AND backend = ?2 AND "
+                    "next_attempt_at > ?3 ORDER BY message, ordinal LIMIT ?4)"),
       set_meta_(connection, "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)") {}
 
 void Tables::insert_chunk(MessageId message, std::uint32_t number, std::string_view bytes) {
@@ -252,43 +256,64 @@ DuePage Tables::load_due(const std::string& backend, Instant until, const std::o
     return page;
 }
 
-// The distinct values are few and the rows many: each is found by one step down the index instead of a scan.
-std::vector<std::string> Tables::load_backends() {
-    Statement next(connection_,
-                   "SELECT backend FROM recipient INDEXED BY recipient_due WHERE state <= 2 AND backend > ?1 ORDER BY "
-                   "backend LIMIT 1");
-    std::vector<std::string> backends;
-    std::string last;
-    Statement empty(connection_, "SELECT 1 FROM recipient WHERE state <= 2 AND backend = '' LIMIT 1");
-    if (auto rows = empty.rows(); rows.step()) {
-        backends.emplace_back();
-    }
-    for (;;) {
-        next.bind(1, last);
-        auto rows = next.rows();
-        if (!rows.step()) {
-            return backends;
-        }
-        last = next.text(0);
-        backends.push_back(last);
-    }
-}
-
-std::vector<std::string> Tables::load_domains(const std::string& backend) {
-    Statement select(connection_, "SELECT DISTINCT domain FROM recipient WHERE state <= 2 AND backend = ?1");
-    select.bind(1, backend);
-    std::vector<std::string> domains;
+DuePage Tables::load_old(const std::string& backend, MessageId before, std::size_t limit) {
+    // CROSS: down the messages by id, of which few are old, and not down all that the backend has.
+    Statement select(connection_, "SELECT m.id, m.received_at, m.size, " + std::string(recipient_columns) +
+                                      " FROM message AS m CROSS JOIN recipient AS r ON r.message = m.id "
+                                      "WHERE m.id < ?1 AND r.backend = ?2 AND r.state <= 2 ORDER BY m.id LIMIT ?3");
+    select.bind(1, before.value()).bind(2, backend).bind(3, static_cast<std::int64_t>(limit));
+    DuePage page;
     auto rows = select.rows();
     while (rows.step()) {
-        domains.emplace_back(select.text(0));
+        page.recipients.push_back(DueRecipient{MessageId(select.integer(0)), read_recipient(select, 3),
+                                               from_stored(select.integer(1)),
+                                               static_cast<std::uint64_t>(select.integer(2))});
     }
-    return domains;
+    return page;
 }
 
-void Tables::reassign(const std::string& domain_key, const std::string& backend) {
+std::size_t Tables::call_waiting(const std::string& backend, const std::string& address, Instant now,
+                                 std::size_t limit) {
+    call_waiting_.bind(1, address)
+        .bind(2, backend)
+        .bind(3, to_stored(now))
+        .bind(4, static_cast<std::int64_t>(limit))
+        .run();
+    return static_cast<std::size_t>(connection_.changes());
+}
+
+std::size_t Tables::reassign(const std::string& domain_key, const std::string& from, const std::string& to) {
     Statement update(connection_,
-                     "UPDATE recipient SET backend = ?2 WHERE domain = ?1 AND state <= 2 AND backend <> ?2");
-    update.bind(1, domain_key).bind(2, backend).run();
+                     "UPDATE recipient SET backend = ?3 WHERE backend = ?2 AND state <= 2 AND domain = ?1");
+    update.bind(1, domain_key).bind(2, from).bind(3, to).run();
+    return static_cast<std::size_t>(connection_.changes());
+}
+
+void Tables::mark_backend(const BackendMark& mark, bool set) {
+    Statement change(connection_, set ? "INSERT OR REPLACE INTO backend_mark (backend, kind, at, actor, reason) "
+                                        "VALUES (?1, ?2, ?3, ?4, ?5)"
+                                      : "DELETE FROM backend_mark WHERE backend = ?1 AND kind = ?2");
+    change.bind(1, mark.backend).bind(2, static_cast<std::int64_t>(mark.kind));
+    if (set) {
+        change.bind(3, to_stored(mark.at)).bind(4, mark.actor).bind(5, mark.reason);
+    }
+    change.run();
+}
+
+std::vector<BackendMark> Tables::load_marks() {
+    Statement select(connection_, "SELECT backend, kind, at, actor, reason FROM backend_mark");
+    std::vector<BackendMark> marks;
+    auto rows = select.rows();
+    while (rows.step()) {
+        BackendMark mark;
+        mark.backend = select.text(0);
+        mark.kind = select.integer(1) == 0 ? BackendMark::Kind::paused : BackendMark::Kind::brake;
+        mark.at = from_stored(select.integer(2));
+        mark.actor = select.text(3);
+        mark.reason = select.text(4);
+        marks.push_back(std::move(mark));
+    }
+    return marks;
 }
 
 std::int64_t Tables::meta(const char* key) {

@@ -40,9 +40,13 @@ public:
 
     [[nodiscard]] DuePage load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after,
                                    std::size_t limit);
-    [[nodiscard]] std::vector<std::string> load_backends();
-    [[nodiscard]] std::vector<std::string> load_domains(const std::string& backend);
-    void reassign(const std::string& domain_key, const std::string& backend);
+    [[nodiscard]] DuePage load_old(const std::string& backend, MessageId before, std::size_t limit);
+    [[nodiscard]] std::size_t call_waiting(const std::string& backend, const std::string& address, Instant now,
+                                           std::size_t limit);
+    [[nodiscard]] std::size_t reassign(const std::string& domain_key, const std::string& from, const std::string& to);
+
+    void mark_backend(const BackendMark& mark, bool set);
+    [[nodiscard]] std::vector<BackendMark> load_marks();
 
     /// Whatever states its recipients are in. False: there was no such message.
     bool delete_message(MessageId message);
@@ -86,6 +90,7 @@ private:
     Statement add_count_;
     Statement load_due_;
     Statement earliest_;
+    Statement call_waiting_;
     Statement set_meta_;
 };
 

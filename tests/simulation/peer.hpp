@@ -48,6 +48,7 @@ public:
     std::string name;
     Mood mood = Mood::well;
     Timeline::Milliseconds well_since = 0;
+    Timeline::Milliseconds mood_since = 0;
     bool pipelining = true;
     bool chunking = true;
     /// By address; for the patterns.

@@ -111,7 +111,7 @@ bool Process::begin() {
     }
     store_ = std::move(*opened);
     recording_since_ = around_.timeline.now();
-    pump_soon();
+    take_marks();
     return true;
 }
 
@@ -197,8 +197,97 @@ void Process::health_changed(const std::string& error) {
     });
 }
 
-void Process::load(const std::string& backend, queue::Instant until, std::size_t limit) {
-    store_->load_due(backend, until, std::nullopt, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+void Process::take_marks() {
+    store_->load_marks([this](Result<std::vector<queue::BackendMark>, StoreStatus> marks) {
+        if (around_.disk.is_down()) {
+            return;
+        }
+        auto answer = std::make_shared<Result<std::vector<queue::BackendMark>, StoreStatus>>(std::move(marks));
+        after_store([this, answer] {
+            if (answer->has_error()) {
+                later(1000, [this] { take_marks(); });
+                return;
+            }
+            scheduler_.begin(**answer, now());
+            pump_soon();
+        });
+    });
+    work_soon();
+}
+
+void Process::load_old(const std::string& backend, queue::MessageId before, std::size_t limit) {
+    store_->load_old(backend, before, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+        if (around_.disk.is_down()) {
+            return;
+        }
+        auto answer = std::make_shared<queue::DuePage>();
+        if (page.has_value()) {
+            *answer = std::move(*page);
+        }
+        after_store([this, backend, answer] {
+            scheduler_.loaded_old(backend, std::move(*answer), now());
+            pump_soon();
+        });
+    });
+    work_soon();
+}
+
+void Process::call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant at,
+                           std::size_t limit) {
+    // Behind the results that are being gathered.
+    later(0, [this, backend, mailbox, at, limit] {
+        ledger_.send();
+        store_->call_waiting(backend, mailbox, at, limit,
+                             [this, backend, mailbox, limit](Result<std::size_t, StoreStatus> count) {
+                                 if (around_.disk.is_down()) {
+                                     return;
+                                 }
+                                 const std::size_t called = count.has_value() ? *count : 0;
+                                 if (called > 0) {
+                                     around_.truth.called(mailbox);
+                                 }
+                                 after_store([this, backend, mailbox, called, limit] {
+                                     scheduler_.called(backend, mailbox, called, limit);
+                                     pump_soon();
+                                 });
+                             });
+        work_soon();
+    });
+}
+
+void Process::survey() {
+    later(around_.random.between(0, 5), [this] {
+        auto opened = queue::open_reader(around_.queue_path);
+        if (opened.has_value()) {
+            const auto cells = (*opened)->backlog();
+            if (cells.has_value()) {
+                scheduler_.surveyed(*cells, now());
+                pump_soon();
+                return;
+            }
+        }
+        scheduler_.survey_failed(now());
+        pump_soon();
+    });
+}
+
+void Process::reassign(const std::string& domain, const std::string& from, const std::string& to) {
+    store_->reassign(domain, from, to, [this, domain, from, to](Result<std::size_t, StoreStatus> count) {
+        if (around_.disk.is_down()) {
+            return;
+        }
+        const std::size_t moved = count.has_value() ? *count : 0;
+        after_store([this, domain, from, to, moved] {
+            scheduler_.reassigned(domain, from, to, moved);
+            pump_soon();
+        });
+    });
+    work_soon();
+}
+
+void Process::load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
+                   std::size_t limit) {
+    store_->load_due(backend, until, after, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
         if (around_.disk.is_down()) {
             return;
         }
@@ -215,7 +304,7 @@ void Process::load(const std::string& backend, queue::Instant until, std::size_t
     work_soon();
 }
 
-void Process::record(queue::RecipientUpdate update, queue::HistoryEvent event) {
+void Process::record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) {
     ledger_.record(std::move(update), std::move(event));
 }
 
@@ -223,7 +312,7 @@ void Process::submit(const std::shared_ptr<Recording>& recording) {
     if (!recording->refused) {
         around_.truth.submitted(recording->updates);
     }
-    store_->record(recording->updates, recording->events, [this, recording](StoreStatus status) {
+    delivery::submit_to(*store_, *recording, [this, recording](StoreStatus status) {
         if (around_.disk.is_down()) {
             return;
         }
@@ -724,6 +813,10 @@ void Process::endpoint_down(const std::string&, const std::string& endpoint, con
     around_.trace("down " + endpoint + ": " + why);
 }
 void Process::endpoint_up(const std::string&, const std::string& endpoint) { around_.trace("up " + endpoint); }
+void Process::backend(const delivery::BackendEvent& event) {
+    around_.trace(std::string(delivery::to_string(event.kind)) + ' ' + event.backend + ' ' + event.endpoint + ' ' +
+                  event.about + ' ' + event.reason);
+}
 void Process::damaged(queue::MessageId message, const std::string& detail) {
     throw Violation("1: damaged in the queue: " + message.to_string() + ": " + detail);
 }

@@ -56,8 +56,16 @@ public:
     // delivery::Host
     void start(std::shared_ptr<const delivery::Plan> plan) override;
     void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) override;
-    void load(const std::string& backend, queue::Instant until, std::size_t limit) override;
-    void record(queue::RecipientUpdate update, queue::HistoryEvent event) override;
+    void load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
+              std::size_t limit) override;
+    void load_old(const std::string& backend, queue::MessageId before, std::size_t limit) override;
+    void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) override;
+    void call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant at,
+                      std::size_t limit) override;
+    void survey() override;
+    void reassign(const std::string& domain, const std::string& from, const std::string& to) override;
+    void mark(queue::BackendMark mark, bool set) override { ledger_.mark(std::move(mark), set); }
+    void refuse(const std::map<std::string, std::string>&) override {}
     // delivery::ResultsLedger::Host
     void submit(const std::shared_ptr<delivery::Recording>& recording) override;
     void released(std::uint64_t plan) override { scheduler_.release(plan); }
@@ -65,6 +73,7 @@ public:
     void recipient(const delivery::RecipientEvent& event) override;
     void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) override;
     void endpoint_up(const std::string& backend, const std::string& endpoint) override;
+    void backend(const delivery::BackendEvent& event) override;
     void damaged(queue::MessageId message, const std::string& detail) override;
     void problem(const std::string& text) override;
     // queue::StoreListener
@@ -92,6 +101,7 @@ private:
     void pump();
     [[nodiscard]] delivery::Now now() const { return {around_.timeline.wall(), around_.timeline.steady()}; }
 
+    void take_marks();
     void append(queue::MessageId id, std::size_t parts, const Sending& rest);
     void read_and_run(std::shared_ptr<const delivery::Plan> plan);
     void run(std::shared_ptr<const delivery::Plan> plan, const queue::Envelope& envelope, std::string content);

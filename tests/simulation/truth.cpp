@@ -190,6 +190,14 @@ void Truth::clock_jumped() {
     }
 }
 
+void Truth::called(const std::string& address) {
+    for (auto& [token, message] : messages_) {
+        if (Fact* const found = message.find(address)) {
+            found->may_go_at_once = true;
+        }
+    }
+}
+
 void Truth::crashed() {
     ++life;
     for (auto& [token, message] : messages_) {

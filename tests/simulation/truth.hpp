@@ -101,6 +101,8 @@ public:
     void success_seen(queue::MessageId id, queue::Ordinal ordinal, std::uint64_t life);
     void submitted(const std::vector<queue::RecipientUpdate>& updates);
     void recorded(const std::vector<queue::RecipientUpdate>& updates);
+    /// What waits for this address was called: it may go before the time that was recorded.
+    void called(const std::string& address);
     void crashed();
     /// What was due by the clock before may be on its way.
     void clock_jumped();

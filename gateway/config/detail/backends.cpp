@@ -67,12 +67,10 @@ void read_choices(Section& section, Backend& backend, Problems& problems) {
         const Node* node = section.find(key);
         return node != nullptr && node->kind == Node::Kind::scalar && node->text == word ? node : nullptr;
     };
-    if (const Node* sticky = says("balance", "sticky")) {
-        problems.not_supported(sticky->at, "`balance: sticky`", "use `least_busy` or `failover`");
-    } else {
-        section.choice("balance", backend.balance,
-                       {{"least_busy", Backend::Balance::least_busy}, {"failover", Backend::Balance::failover}});
-    }
+    section.choice("balance", backend.balance,
+                   {{"least_busy", Backend::Balance::least_busy},
+                    {"failover", Backend::Balance::failover},
+                    {"sticky", Backend::Balance::sticky}});
     for (const std::string_view word : {"opportunistic", "required"}) {
         if (const Node* tls = says("tls", word)) {
             problems.not_supported(tls->at, fmt::format("`tls: {}`", word), "use `off`");
@@ -81,6 +79,24 @@ void read_choices(Section& section, Backend& backend, Problems& problems) {
     }
     enum class Tls : std::uint8_t { off } tls = Tls::off;
     section.choice("tls", tls, {{"off", Tls::off}});
+}
+
+void read_brake(const Node& node, Brake& brake, Problems& problems) {
+    using namespace std::chrono_literals;
+    Section section(node, problems);
+    if (!section.is_usable()) {
+        return;
+    }
+    section.number("failures", brake.failures, {0U, 1'000'000U});
+    section.number("recipients", brake.recipients, {1U, 10'000U});
+    section.decimal("ratio", brake.ratio, {0, 1});
+    section.duration("window", brake.window, {1s, 24h});
+    section.finish();
+    if (brake.failures > 0 && brake.recipients > brake.failures) {
+        problems.error(section.at(section.has("recipients") ? "recipients" : "failures"),
+                       fmt::format("`recipients` ({}) is more than `failures` ({}): the brake would wait for more",
+                                   brake.recipients, brake.failures));
+    }
 }
 
 void read_backend(const Node::Key& key, const Node& node, Draft& draft, Problems& problems) {
@@ -96,6 +112,11 @@ void read_backend(const Node::Key& key, const Node& node, Draft& draft, Problems
         section.number("recipients_per_transaction", backend.recipients_per_transaction, {1U, 100'000U});
         section.duration("connect_timeout", backend.connect_timeout, {100ms, 1h});
         section.duration("reply_timeout", backend.reply_timeout, {100ms, 24h});
+        if (const Node* brake = section.find("brake")) {
+            read_brake(*brake, backend.brake, problems);
+        }
+        section.duration("refuse_after_down", backend.refuse_after_down, {0ms, 24h * 30});
+        section.number("refuse_backlog", backend.refuse_backlog, {std::uint64_t{0}, std::uint64_t{1'000'000'000}});
         section.finish();
     }
     // Also when something is wrong with it: that a domain names it is not.

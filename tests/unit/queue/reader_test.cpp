@@ -356,6 +356,11 @@ TEST_F(DamageTest, OneBitAnywhereNeverGoesThrough) {
                 ASSERT_EQ(message->recipients[i].address, is.first->recipients[i].address) << at;
                 ASSERT_EQ(message->recipients[i].dsn, is.first->recipients[i].dsn) << at;
             }
+            // What cannot be read is not delivered; what can must be right.
+            if (const auto part = read.content_part(id, 0); part.has_error()) {
+                ++found;
+                continue;
+            }
             ASSERT_EQ(content(read, id), is.second) << at;
         }
     }

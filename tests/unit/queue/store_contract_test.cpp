@@ -46,22 +46,6 @@ protected:
                          [&](Result<DuePage, StoreStatus> page) { loaded.set_value(std::move(*page)); });
         return loaded.get_future().get();
     }
-    std::vector<std::string> backends() {
-        std::promise<std::vector<std::string>> loaded;
-        store_->load_backends([&](Result<std::vector<std::string>, StoreStatus> names) { loaded.set_value(*names); });
-        return loaded.get_future().get();
-    }
-    std::vector<std::string> domains(const std::string& backend) {
-        std::promise<std::vector<std::string>> loaded;
-        store_->load_domains(backend,
-                             [&](Result<std::vector<std::string>, StoreStatus> names) { loaded.set_value(*names); });
-        return loaded.get_future().get();
-    }
-    StoreStatus reassign(const std::string& domain, const std::string& backend) {
-        std::promise<StoreStatus> done;
-        store_->reassign(domain, backend, [&](StoreStatus status) { done.set_value(status); });
-        return done.get_future().get();
-    }
     ~StoreContractTest() override { store_.reset(); }
     Diary diary_;
 };
@@ -207,25 +191,6 @@ TEST_F(StoreContractTest, HandsOnContentsWithinTheBudgetAlone) {
     drain();
     EXPECT_TRUE(diary_.contents_.at(0));
     diary_.contents_.clear();
-}
-
-TEST_F(StoreContractTest, FindsAndMovesWhatNamesAnotherBackend) {
-    open();
-    const MessageId id = accept({"a@one.example", "b@TWO.example", "c@one.example", "d@one.example"}, "content");
-    for (int i = 0; i < 3000; ++i) {
-        store_->begin()->commit(Envelope(), {recipient("x@one.example")}, "content", [](StoreStatus) {});
-    }
-    record(id, 3, RecipientState::held);
-    EXPECT_EQ(backends(), std::vector<std::string>{"stores"});
-    EXPECT_EQ(domains("stores"), (std::vector<std::string>{"one.example", "two.example"}));
-    EXPECT_EQ(reassign("one.example", "new"), StoreStatus::stored);
-    EXPECT_EQ(backends(), (std::vector<std::string>{"new", "stores"}));
-    EXPECT_EQ(domains("stores"), std::vector<std::string>{"two.example"});
-    EXPECT_EQ(domains("new"), std::vector<std::string>{"one.example"});
-    EXPECT_EQ(query("SELECT count(*) FROM recipient WHERE backend = 'new'"), 3002);
-    EXPECT_EQ(reader()->find(id)->recipients[3].backend, "stores") << "held: nothing is tried";
-    EXPECT_EQ(load(clock_.wall(), std::nullopt, 10'000, "new").recipients.size(), 3002U);
-    EXPECT_TRUE(reader()->verify(id).has_value());
 }
 
 TEST_F(StoreContractTest, WhatWasPushedBeforeTheEndIsDoneAtTheEnd) {

@@ -21,6 +21,20 @@ smtp_server::RcptCommand rcpt(std::string_view address, bool bare_postmaster = f
     return smtp_server::RcptCommand{std::move(*mailbox), bare_postmaster, {}};
 }
 
+TEST(RefusalNow, SaysLaterForABackendThatTakesNothingWithoutSayingWhy) {
+    Policy some = policy();
+    EXPECT_FALSE(refusal_now(some, "main"));
+    some.refused_now = [](const std::string& backend) {
+        return backend == "main" ? std::optional<std::string>("its stores have been down for 14400 s") : std::nullopt;
+    };
+    EXPECT_FALSE(refusal_now(some, "other"));
+    const auto refusal = refusal_now(some, "main");
+    ASSERT_TRUE(refusal);
+    EXPECT_EQ(refusal->code(), 451);
+    EXPECT_EQ(refusal->status(), mail::EnhancedStatus(4, 4, 1));
+    EXPECT_EQ(refusal->to_string().find("14400"), std::string::npos);
+}
+
 TEST(TakeRecipient, TakesOursWithTheBackendThatServesThem) {
     const auto taken = take_recipient(policy(), rcpt("Someone+tag@EXAMPLE.com"));
     ASSERT_TRUE(taken);

@@ -177,6 +177,9 @@ public:
         }
         return totals;
     }
+    Result<std::vector<queue::BacklogCell>, queue::ReadError> backlog() override {
+        return std::vector<queue::BacklogCell>();
+    }
     Result<std::vector<queue::ShapeCell>, queue::ReadError> shape(ShapeBy by,
                                                                   const std::vector<queue::Duration>& bounds,
                                                                   queue::Instant /*now*/) override {

@@ -1,0 +1,314 @@
+// From the store into memory: a window of due recipients for each backend, routes, and what has expired meanwhile.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "gateway/delivery/scheduler.hpp"
+
+namespace postern::delivery {
+
+using queue::RecipientState;
+
+namespace {
+
+constexpr std::chrono::seconds load_pause{1};
+constexpr std::size_t window_min = 100;
+constexpr std::size_t shares = 8;  ///< of a window: so many large messages fit in
+constexpr std::size_t old_page = 500;
+constexpr std::chrono::minutes survey_interval{1};
+constexpr std::chrono::minutes count_interval{10};
+
+}  // namespace
+
+queue::Duration old_interval(queue::Duration expire) {
+    return std::clamp<queue::Duration>(expire / 10, std::chrono::seconds(1), std::chrono::minutes(1));
+}
+
+std::size_t Scheduler::window() const {
+    const std::size_t fair = options_.window_total / std::max<std::size_t>(1, backends_.size());
+    return std::clamp(fair, std::min(window_min, options_.window), options_.window);
+}
+
+std::size_t Scheduler::share(const BackendWork& backend) const {
+    return std::max<std::size_t>(backend.options.recipients_per_transaction, window() / shares);
+}
+
+void Scheduler::follow_route(Batch batch, Source source) {
+    std::map<std::string, Batch> by_backend;
+    for (queue::Recipient& recipient : batch.recipients) {
+        const auto name = route_of(recipient);
+        if (!name) {
+            // It stays in the store, and the survey takes it out of the line where it stands there.
+            known_.erase(Key{batch.message.value(), recipient.ordinal});
+            survey_wanted_ = true;
+            continue;
+        }
+        survey_wanted_ = survey_wanted_ || *name != recipient.backend;
+        Batch& part = by_backend[*name];
+        part.message = batch.message;
+        part.received_at = batch.received_at;
+        part.size = batch.size;
+        part.fresh = batch.fresh;
+        part.recipients.push_back(std::move(recipient));
+    }
+    for (auto& [name, part] : by_backend) {
+        add(name, std::move(part), source);
+    }
+}
+
+void Scheduler::add(const std::string& name, Batch batch, Source source) {
+    BackendWork* const backend = find_backend(name);
+    if (backend == nullptr) {
+        for (const queue::Recipient& recipient : batch.recipients) {
+            known_.erase(Key{batch.message.value(), recipient.ordinal});
+        }
+        survey_wanted_ = true;
+        return;
+    }
+    std::size_t room = batch.recipients.size();
+    if (source != Source::back) {
+        // A small fresh message finds room when the window is full of large ones.
+        const bool is_small = batch.recipients.size() <= backend->options.recipients_per_transaction;
+        const std::size_t most = source == Source::fresh && is_small ? window() * 2 : window();
+        const std::size_t of_window = most - std::min(most, backend->queued());
+        const std::size_t of_message = share(*backend) - std::min(share(*backend), backend->queued_of(batch.message));
+        room = std::min({room, of_window, of_message});
+        if (room < batch.recipients.size()) {
+            const auto key_of = [&batch](const queue::Recipient& recipient) {
+                return queue::DueKey{recipient.next_attempt_at, batch.message, recipient.ordinal};
+            };
+            if (of_message <= of_window) {
+                backend->leave_out({batch.message, key_of(batch.recipients[room]), key_of(batch.recipients.back())});
+            } else {
+                backend->missing(key_of(batch.recipients[room]));
+            }
+        }
+    }
+    batch.recipients.erase(batch.recipients.begin() + static_cast<std::ptrdiff_t>(room), batch.recipients.end());
+    for (queue::Recipient& recipient : batch.recipients) {
+        Known& known = known_[Key{batch.message.value(), recipient.ordinal}];
+        known.place = known.place == Place::withdrawn ? Place::withdrawn : Place::queued;
+        known.blocked = false;
+        recipient.backend = name;
+    }
+    backend->enqueue(std::move(batch));
+}
+
+void Scheduler::loaded(const std::string& name, queue::DuePage page, const Now&) {
+    BackendWork* const backend = find_backend(name);
+    if (backend == nullptr) {
+        return;
+    }
+    backend->loading = false;
+    const auto put_off = std::exchange(backend->put_off, {});
+    const auto refilled = std::exchange(backend->refilling, std::nullopt);
+    if (!refilled) {
+        backend->more = backend->more || page.next.has_value();
+        backend->cursor = page.next;
+    }
+    if (const auto rewind = std::exchange(backend->rewind, std::nullopt); rewind && *rewind < backend->cursor) {
+        backend->cursor = rewind;  // with nullopt it begins anew anyway
+    }
+    if (page.earliest_later && (!backend->due_at || *page.earliest_later < *backend->due_at)) {
+        backend->due_at = *page.earliest_later;
+    }
+    Batch batch;
+    const auto hand_over = [&] {
+        if (!batch.recipients.empty()) {
+            follow_route(std::exchange(batch, Batch()), Source::store);
+        }
+    };
+    for (queue::DueRecipient& due : page.recipients) {
+        const Key key{due.message.value(), due.recipient.ordinal};
+        const bool is_stale =
+            std::find(put_off.begin(), put_off.end(), std::pair(key.message, key.ordinal)) != put_off.end();
+        if (is_stale || known_.count(key) != 0) {
+            continue;
+        }
+        if (batch.message != due.message) {
+            hand_over();
+        }
+        batch.message = due.message;
+        batch.received_at = due.received_at;
+        batch.size = due.size;
+        batch.recipients.push_back(std::move(due.recipient));
+    }
+    hand_over();
+    if (!page.next) {
+        return;
+    }
+    if (refilled) {
+        if (*page.next < refilled->last) {
+            backend->leave_out({refilled->message, *page.next, refilled->last});
+            if (backend->queued_of(refilled->message) <= share(*backend) / 2) {
+                backend->has_room_again(refilled->message);
+            }
+        }
+    } else if (backend->cursor == page.next && backend->queued_of(page.next->message) >= share(*backend)) {
+        // The rest of a message that has its share in memory is stepped over: who comes behind it need not wait.
+        backend->cursor->ordinal = std::numeric_limits<queue::Ordinal>::max();
+        backend->leave_out({page.next->message, *page.next, *backend->cursor});
+    }
+}
+
+void Scheduler::load_failed(const std::string& name, const Now& now) {
+    if (BackendWork* const backend = find_backend(name)) {
+        backend->loading = false;
+        backend->rewind.reset();
+        backend->refilling.reset();
+        backend->missing_somewhere();
+        backend->load_again = now.steady + load_pause;
+    }
+}
+
+void Scheduler::load_if_room(const std::string& name, BackendWork& backend, const Now& now) {
+    if (now.wall < backend.loaded_until) {
+        backend.cursor.reset();  // the clock was set back: what is due now may lie before it
+        backend.loaded_until = now.wall;
+    }
+    if (backend.due_at && *backend.due_at <= now.wall) {
+        backend.due_at.reset();
+        backend.more = true;
+    }
+    if (backend.loading || now.steady < backend.load_again) {
+        return;
+    }
+    while (!backend.refills.empty()) {
+        const LeftOut refill = backend.refills.front();
+        backend.refills.pop_front();
+        const std::size_t there = backend.queued_of(refill.message);
+        if (there < share(backend)) {
+            backend.loading = true;
+            backend.refilling = refill;
+            host_.load(name, now.wall, just_before(refill.first), share(backend) - there);
+            return;
+        }
+        backend.leave_out(refill);
+    }
+    const std::size_t queued = backend.queued();
+    if (backend.more && queued < window() / 2 + 1) {
+        backend.more = false;
+        backend.loading = true;
+        backend.loaded_until = now.wall;
+        host_.load(name, now.wall, backend.cursor, window() - queued);
+    }
+}
+
+// ---- What has expired while no store could be reached ----
+
+void Scheduler::load_old_if_due(const std::string& name, BackendWork& backend, const Now& now) {
+    // While a store can be reached, what is old is tried, and expires by what the store says.
+    if (!backend.is_down() || backend.loading_old || backend.braked ||
+        now.steady - backend.old_looked_at < old_interval(options_.retry.expire)) {
+        return;
+    }
+    backend.old_looked_at = now.steady;
+    backend.loading_old = true;
+    host_.load_old(name, queue::MessageId::first_at(now.wall - options_.retry.expire), old_page);
+}
+
+void Scheduler::loaded_old(const std::string& name, queue::DuePage page, const Now& now) {
+    BackendWork* const backend = find_backend(name);
+    if (backend == nullptr) {
+        return;
+    }
+    backend->loading_old = false;
+    if (page.recipients.size() >= old_page) {
+        backend->old_looked_at = {};  // there are more
+    }
+    if (!backend->is_down()) {
+        return;
+    }
+    for (queue::DueRecipient& due : page.recipients) {
+        if (!is_expired(options_.retry, due.received_at, now.wall)) {
+            continue;
+        }
+        const auto known = known_.find(Key{due.message.value(), due.recipient.ordinal});
+        if (known != known_.end() && known->second.place != Place::queued) {
+            continue;
+        }
+        if (known != known_.end()) {
+            known->second.place = Place::withdrawn;
+        }
+        Plan plan;
+        plan.backend = name;
+        plan.endpoint = backend->endpoints.front().endpoint;
+        plan.message = due.message;
+        plan.received_at = due.received_at;
+        plan.began = now.steady;
+        due.recipient.backend = name;
+        due.recipient.state = RecipientState::parked;
+        due.recipient.last_reply =
+            "(expired: the store could not be reached: " + backend->endpoints.front().last_error + ')';
+        settle(plan, due.recipient, "expired", now);
+    }
+}
+
+// ---- Routes of what lies in the store ----
+
+void Scheduler::survey_if_wanted(const Now& now) {
+    if (!survey_wanted_ || surveying_ || now.steady < survey_not_before_) {
+        return;
+    }
+    survey_wanted_ = false;
+    surveying_ = true;
+    host_.survey();
+}
+
+void Scheduler::survey_failed(const Now& now) {
+    surveying_ = false;
+    survey_wanted_ = true;
+    survey_not_before_ = now.steady + load_pause;
+}
+
+void Scheduler::surveyed(const std::vector<queue::BacklogCell>& cells, const Now& now) {
+    surveying_ = false;
+    survey_not_before_ = now.steady + survey_interval;
+    bool counts = false;
+    for (auto& [name, backend] : backends_) {
+        backend.backlog = 0;
+        counts = counts || backend.options.refuse_backlog > 0;
+    }
+    if (counts && !survey_wanted_) {
+        survey_wanted_ = true;
+        survey_not_before_ = now.steady + count_interval;
+    }
+    for (const queue::BacklogCell& cell : cells) {
+        const auto address = mail::Mailbox::parse("postmaster@" + cell.domain, mail::Utf8::allowed);
+        std::optional<std::string> to = address.has_value() ? route_(*address) : std::nullopt;
+        if (to && backends_.count(*to) == 0) {
+            to.reset();
+        }
+        BackendEvent event;
+        event.about = cell.domain;
+        event.count = cell.recipients;
+        event.actor = "gateway";
+        if (!to) {
+            if (!cell.backend.empty()) {
+                host_.reassign(cell.domain, cell.backend, {});
+            }
+            if (unrouted_.insert(cell.domain).second) {
+                event.kind = BackendEvent::Kind::no_route;
+                event.backend = cell.backend;
+                events_.backend(event);
+            }
+            continue;
+        }
+        backends_.at(*to).backlog += cell.recipients;
+        if (*to != cell.backend) {
+            host_.reassign(cell.domain, cell.backend, *to);
+            event.kind = BackendEvent::Kind::rerouted;
+            event.backend = *to;
+            event.reason = cell.backend.empty() ? "had no route" : "was " + cell.backend;
+            events_.backend(event);
+        }
+    }
+}
+
+void Scheduler::reassigned(const std::string&, const std::string&, const std::string& to, std::size_t count) {
+    if (count > 0) {
+        look(to);
+    }
+}
+
+}  // namespace postern::delivery
