@@ -144,9 +144,12 @@ public:
         tables.insert_message(*parts_.message, parts_.chunks, parts_.checksum, *parts_.content);
         ++effects.messages;
         effects.committed.push_back(parts_.message);
+        inserted_ = true;
     }
+    void rolled_back(StoreStatus) override { was_inserted_ = std::exchange(inserted_, false); }
     void finish(StoreStatus status) override {
-        if (status == StoreStatus::stored) {
+        // Lost with a part of its own, and yet perhaps in the file whole, is doubtful all the same.
+        if (status == StoreStatus::stored || (status == StoreStatus::doubtful && !was_inserted_)) {
             status = parts_.incoming->status;
         }
         if (status == StoreStatus::stored) {
@@ -159,6 +162,8 @@ public:
 
 private:
     Parts parts_;
+    bool inserted_ = false;      ///< in the open transaction
+    bool was_inserted_ = false;  ///< in the one that was rolled back
 };
 
 class RecordCommand final : public Command {

@@ -31,6 +31,8 @@ enum class StoreStatus : std::uint8_t {
     stored,     ///< durable
     disk_full,  ///< 452 4.3.1: the disk, or the free space or message count that the configuration keeps
     failed,     ///< 451 4.3.0: the store is closed after an I/O error, or damaged; it is being reopened
+    doubtful,  ///< of commit() only: its flush failed, and it may be in the file all the same. It is taken out when the
+               ///< file is opened again; but a process that ends before cannot, so neither 2xx nor 4xx would be true
 };
 
 using StoreCompletion = std::function<void(StoreStatus)>;

@@ -46,7 +46,9 @@ public:
     virtual boost::asio::awaitable<Refusal> write(std::string part) = 0;
 
     /// The content is complete. `last_part` is its rest. SMTP: exactly one reply. LMTP: one for each recipient of the
-    /// transaction, in RCPT order. 2xx means: responsibility taken (RFC 5321 section 4.2.5).
+    /// transaction, in RCPT order. 2xx means: responsibility taken, 4xx and 5xx: it will never be delivered (RFC 5321
+    /// section 4.2.5). None: neither can be said; the connection is closed without an answer, and the client tries
+    /// again.
     virtual boost::asio::awaitable<std::vector<mail::Reply>> finish(std::string last_part, bool has_8bit) = 0;
 };
 

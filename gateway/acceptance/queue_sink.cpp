@@ -68,6 +68,9 @@ public:
         };
         auto committed = completed(std::move(commit), wakeups_.of(executor), executor);
         const StoreStatus status = co_await std::move(committed);
+        if (status == StoreStatus::doubtful) {
+            co_return std::vector<mail::Reply>();
+        }
         mail::Reply reply = refusal_of(status);
         if (status == StoreStatus::stored) {
             accepted_(session_, parts_.envelope, parts_.recipients);

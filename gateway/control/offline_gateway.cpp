@@ -98,6 +98,7 @@ void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std:
                 tell(ApplyResult(ApplyResult::Status::disk_full, 0));
                 return;
             case queue::StoreStatus::failed:
+            case queue::StoreStatus::doubtful:
                 break;
         }
         tell(ApplyResult(ApplyResult::Status::failed, 0));

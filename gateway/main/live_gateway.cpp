@@ -30,6 +30,7 @@ control::ApplyResult result_of(const delivery::OrderResult& result) {
         case queue::StoreStatus::disk_full:
             return {Status::disk_full, 0};
         case queue::StoreStatus::failed:
+        case queue::StoreStatus::doubtful:
             break;
     }
     return {Status::failed, 0};

@@ -36,6 +36,8 @@ constexpr std::chrono::seconds verify_damaged_max{60};
 /// Takes in something new, which may not be on a full disk.
 bool adds(const Command& command) { return command.haste() != Command::Haste::relaxed; }
 
+bool adds_a_message(const Command& command) { return command.haste() == Command::Haste::commit; }
+
 int remember_log_pages(void* pages, sqlite3*, const char*, int count) {
     *static_cast<int*>(pages) = count;
     return SQLITE_OK;
@@ -447,7 +449,15 @@ void Writer::close(const SqliteError& error) {
     for (const auto& message : effects_.committed) {
         doubtful_.push_back(message->envelope.id);
     }
+    const std::size_t executed = done_;
     roll_back(StoreStatus::failed);
+    Commands doubted;
+    for (std::size_t i = 0; i < executed && i < batch_.size(); ++i) {
+        if (adds_a_message(*batch_[i])) {
+            doubted.push_back(std::move(batch_[i]));
+        }
+    }
+    std::erase(batch_, nullptr);
     healthy_ = false;
     tables_.reset();
     if (connection_) {
@@ -461,6 +471,7 @@ void Writer::close(const SqliteError& error) {
         reopen_after_ = Duration(0);
     }
     back_off();
+    finish(doubted, StoreStatus::doubtful);
     answer(StoreStatus::failed);
     tell_problem(open_error(error, options_.file).text);
 }

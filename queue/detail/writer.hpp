@@ -7,11 +7,12 @@
 // `gather_max` at most. Results of deliveries alone are in no hurry and wait `gather_max` for a commit to ride with.
 //
 // A failed COMMIT or I/O error closes the connection: the kernel may have dropped the pages, and a second fsync that
-// succeeds would mean nothing. Before anything is answered `stored` again, the file is opened anew, its log written
-// once more and flushed, the messages of the failed flush removed (they were refused, but may have reached the log
-// whole), the pages checked, and the log moved into the file. A message still coming in when the file closed is lost
-// with it. A file that cannot be opened again, or closes again soon after, is tried at growing intervals. One that was
-// found damaged has all of its pages checked first, and stays closed for as long as the check finds something.
+// succeeds would mean nothing. Its messages are `doubtful`, neither stored nor refused. Before anything is answered
+// `stored` again, the file is opened anew, its log written once more and flushed, those messages removed (they may have
+// reached the log whole), the pages checked, and the log moved into the file. A message still coming in when the file
+// closed is lost with it. A file that cannot be opened again, or closes again soon after, is tried at growing
+// intervals. One that was found damaged has all of its pages checked first, and stays closed for as long as the check
+// finds something.
 //
 // A full disk does not close it: the reserve is given up, and until it can be had again nothing new is taken in, while
 // results of deliveries are recorded as ever.
@@ -165,7 +166,7 @@ private:
     int log_pages_ = 0;             // in the write-ahead log, as of the last commit
     int checkpoint_at_ = 0;
     std::uint64_t generation_ = 0;
-    std::vector<MessageId> doubtful_;  // refused when a flush failed, and yet perhaps in the file
+    std::vector<MessageId> doubtful_;  // their flush failed, and yet they are perhaps in the file
     std::string problem_;              // why it is closed, as last told
     bool damaged_ = false;             // that is why
     bool disk_full_ = false;

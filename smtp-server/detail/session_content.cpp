@@ -108,6 +108,10 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
         co_return;
     }
     std::vector<Reply> answers = co_await sink->finish(std::move(last_part), facts.has_8bit);
+    if (answers.empty()) {
+        end("no answer can be given");
+        co_return;
+    }
     // The client counts: never one reply too many or too few, whatever the hook gave.
     answers.resize(replies, Reply(451, EnhancedStatus(4, 3, 0), "No answer for this recipient; try again later"));
     bool taken = false;

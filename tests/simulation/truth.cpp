@@ -83,6 +83,9 @@ void Truth::broken(int invariant, const std::string& what, const MessageFact& me
 }
 
 void Truth::answered(MessageFact& message, queue::StoreStatus status) {
+    if (status == queue::StoreStatus::doubtful) {
+        return;  // the connection was closed
+    }
     message.answer =
         status == queue::StoreStatus::stored ? MessageFact::Answer::accepted : MessageFact::Answer::refused;
     if (status == queue::StoreStatus::stored) {

@@ -96,6 +96,9 @@ private:
             finished_ = true;
             std::vector<mail::Reply> replies;
             for (const std::string& recipient : message_.recipients) {
+                if (recipient.starts_with("doubtful@")) {
+                    co_return std::vector<mail::Reply>();
+                }
                 if (recipient.starts_with("full@")) {
                     replies.emplace_back(std::uint16_t{452}, mail::EnhancedStatus(4, 2, 2), "Full");
                 } else {

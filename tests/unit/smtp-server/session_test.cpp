@@ -142,6 +142,15 @@ TEST_F(SessionTest, SpeaksLmtp) {
     EXPECT_EQ(client.codes(3), (Codes{"250 2.0.0", "452 4.2.2", "250 2.0.0"}));
 }
 
+// Shows: RFC 5321 section 4.2.5: where neither 2xx nor 4xx would be true, nothing is said.
+TEST_F(SessionTest, ClosesWithoutAnAnswerWhenNobodyKnows) {
+    Client client = connect();
+    client.send("EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<doubtful@example.com>\r\nDATA\r\nx\r\n.\r\nNOOP\r\n");
+    EXPECT_EQ(client.codes(5), (Codes{"220", "250", "250 2.1.0", "250 2.1.5", "354"}));
+    EXPECT_EQ(client.rest(), "");
+    EXPECT_EQ(hooks_.await_reason(), "no answer can be given");
+}
+
 TEST_F(SessionTest, EndsAfterTooManyErrors) {
     Client client = connect();
     std::string wrong;
