@@ -89,6 +89,9 @@ public:
     /// all of them.
     [[nodiscard]] virtual Result<std::vector<BacklogCell>, ReadError> backlog() = 0;
 
+    /// What was decided about backends and holds until it is taken back.
+    [[nodiscard]] virtual Result<std::vector<BackendMark>, ReadError> marks() = 0;
+
     /// The history, oldest first.
     [[nodiscard]] virtual Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                                           const std::function<bool(const HistoryEvent&)>& each) = 0;

@@ -101,6 +101,7 @@ public:
     Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds,
                                                     Instant now) override;
     Result<std::vector<BacklogCell>, ReadError> backlog() override;
+    Result<std::vector<BackendMark>, ReadError> marks() override;
     Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                     const std::function<bool(const HistoryEvent&)>& each) override;
     const std::string& last_error() const override { return last_error_; }
@@ -388,6 +389,19 @@ Result<std::vector<BacklogCell>, ReadError> SqliteReader::backlog() {
             }
         }
         return cells;
+    });
+}
+
+Result<std::vector<BackendMark>, ReadError> SqliteReader::marks() {
+    using Marks = std::vector<BackendMark>;
+    return guarded<Marks>([&]() -> Result<Marks, ReadError> {
+        Statement select(*queue_, backend_marks_query);
+        Marks marks;
+        auto rows = select.rows();
+        while (rows.step()) {
+            marks.push_back(read_backend_mark(select));
+        }
+        return marks;
     });
 }
 

@@ -84,6 +84,15 @@ CLI::App& add_command(CLI::App& parent, Invocation& invocation, const std::strin
     return *app;
 }
 
+CLI::App& command_group(CLI::App& parent, const std::string& name, const std::string& description) {
+    for (CLI::App* there : parent.get_subcommands([&name](const CLI::App* app) { return app->get_name() == name; })) {
+        return *there;
+    }
+    CLI::App* group = parent.add_subcommand(name, description);
+    group->require_subcommand(1);
+    return *group;
+}
+
 int run(const std::vector<std::string>& arguments, Context& context, const std::vector<Declare>& others) {
     Invocation invocation(context);
     CLI::App root("Postern, a mail gateway: SMTP in, a durable queue, LMTP out.", "postern");
@@ -93,6 +102,7 @@ int run(const std::vector<std::string>& arguments, Context& context, const std::
     }
     detail::declare_config_commands(root, invocation);
     detail::declare_queue_commands(root, invocation);
+    detail::declare_backend_commands(root, invocation);
     detail::declare_gateway_commands(root, invocation);
     try {
         std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());

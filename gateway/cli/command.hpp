@@ -68,6 +68,10 @@ using Declare = std::function<void(CLI::App& root, Invocation& invocation)>;
 CLI::App& add_command(CLI::App& parent, Invocation& invocation, const std::string& name, const std::string& description,
                       std::function<int()> run);
 
+/// The command `name` that only holds others ("queue"): made when it is not there yet.
+CLI::App& command_group(CLI::App& parent, const std::string& name, const std::string& description);
+inline constexpr const char* backend_group_description = "look at the stores behind the gateway";
+
 /// Reads the command line (without the program's name) and runs its command. `others`: what gateway/main declares.
 [[nodiscard]] int run(const std::vector<std::string>& arguments, Context& context, const std::vector<Declare>& others);
 

@@ -60,6 +60,32 @@ std::string render_recipient(const control::RecipientView& recipient, queue::Ins
     return text;
 }
 
+/// "well, 3 of 12 at once (at most 20), 4 ms each"; "down for 5m, next probe in 3s: Connection refused".
+std::string health_of(const control::EndpointStatus& endpoint, queue::Instant now) {
+    std::string text;
+    if (endpoint.state == "closed") {
+        text = fmt::format("well, {} of {} at once (at most {})", endpoint.in_flight, endpoint.allowed,
+                           endpoint.connections);
+        if (endpoint.latency > queue::Duration::zero()) {
+            text += fmt::format(", {} ms each", endpoint.latency.count());
+        }
+    } else if (endpoint.state == "open" || endpoint.state == "probing") {
+        text = "DOWN" + (endpoint.since ? " for " + span(now - *endpoint.since) : std::string());
+        text += endpoint.state == "probing" ? ", being probed"
+                : endpoint.next_probe_at    ? ", next probe " + until(*endpoint.next_probe_at, now)
+                                            : "";
+    } else {
+        text = "not known: the gateway is not running";
+    }
+    text += endpoint.one_by_one ? ", one recipient at a time: it answered out of step" : "";
+    if (!endpoint.last_error.empty()) {
+        text +=
+            fmt::format("; {}{}", mail::printable(endpoint.last_error),
+                        endpoint.last_error_at ? fmt::format(" ({} ago)", span(now - *endpoint.last_error_at)) : "");
+    }
+    return text;
+}
+
 std::string render_flow(std::string_view name, const control::Flow& flow) {
     return fmt::format("{:<12}{:>12}{:>12}{:>12}{:>12}\n", name, flow.accepted, flow.delivered, flow.deferred,
                        flow.failed);
@@ -77,28 +103,6 @@ std::string render_queue(const control::Status& status) {
         messages += ", the oldest " + span(std::chrono::seconds(status.oldest_seconds));
     }
     return field("Queue", messages) + field("Recipients", states.empty() ? "none" : states);
-}
-
-std::string render_backends(const std::vector<control::BackendStatus>& backends) {
-    std::size_t width = 0;
-    for (const control::BackendStatus& backend : backends) {
-        for (const control::EndpointStatus& endpoint : backend.endpoints) {
-            width = std::max(width, columns(endpoint.address));
-        }
-    }
-    std::string text;
-    for (const control::BackendStatus& backend : backends) {
-        text += field("Backend", mail::printable(backend.name));
-        for (const control::EndpointStatus& endpoint : backend.endpoints) {
-            text += fmt::format("  {}  {:<8}  {} in flight, {}", pad_right(mail::printable(endpoint.address), width),
-                                endpoint.state, endpoint.in_flight, count(endpoint.connections, "connection"));
-            if (!endpoint.last_error.empty()) {
-                text += fmt::format("; {}", mail::printable(endpoint.last_error));
-            }
-            text += '\n';
-        }
-    }
-    return text;
 }
 
 }  // namespace
@@ -123,7 +127,57 @@ std::string render_message(const control::MessageView& message, queue::Instant n
     return text;
 }
 
-std::string render_status(const control::Status& status) {
+std::string render_backend(const control::BackendStatus& backend, queue::Instant now) {
+    std::string text = field("Backend", fmt::format("{}: {} to deliver", mail::printable(backend.name),
+                                                    count(backend.backlog, "recipient")));
+    const auto decided = [&](std::string_view what, const std::optional<control::BackendDecision>& decision) {
+        if (decision) {
+            text +=
+                fmt::format("  {} {} ago by {}{}\n", what, span(now - decision->at), mail::printable(decision->actor),
+                            decision->reason.empty() ? "" : ": " + mail::printable(decision->reason));
+        }
+    };
+    decided("PAUSED", backend.paused);
+    decided("BRAKE ON: its permanent failures are kept, not believed; since", backend.brake);
+    if (!backend.refusing.empty()) {
+        text +=
+            fmt::format("  REFUSING: RCPT for its domains is answered 451: {}\n", mail::printable(backend.refusing));
+    }
+    std::size_t width = 0;
+    for (const control::EndpointStatus& endpoint : backend.endpoints) {
+        width = std::max(width, columns(mail::printable(endpoint.address)));
+    }
+    for (const control::EndpointStatus& endpoint : backend.endpoints) {
+        text += "  " + pad_right(mail::printable(endpoint.address), width) + "  " + health_of(endpoint, now) + '\n';
+    }
+    return text;
+}
+
+std::string render_why(const control::WhyView& why, queue::Instant now) {
+    std::string text = fmt::format("{}\n", mail::printable(why.recipient));
+    text += sub_field("state", queue::to_string(why.state));
+    text += sub_field("why", why.text);
+    if (!why.backend.empty()) {
+        text += sub_field("backend", mail::printable(why.backend) +
+                                         (why.endpoint.empty() ? "" : ", " + mail::printable(why.endpoint)));
+    }
+    if (why.since) {
+        text += sub_field("since", fmt::format("{} ({} ago){}", queue::to_rfc3339(*why.since), span(now - *why.since),
+                                               why.actor.empty() ? "" : ", by " + mail::printable(why.actor)));
+    }
+    if (why.until) {
+        text += sub_field("until", until_with_time(*why.until, now));
+    }
+    if (!why.remedy.empty()) {
+        text += sub_field("to change it", mail::printable(why.remedy));
+    }
+    if (!why.reply.empty()) {
+        text += sub_field("last reply", mail::printable(why.reply));
+    }
+    return text;
+}
+
+std::string render_status(const control::Status& status, queue::Instant now) {
     const control::GatewaySnapshot& gateway = status.gateway;
     std::string text;
     if (gateway.running) {
@@ -144,7 +198,10 @@ std::string render_status(const control::Status& status) {
         text += fmt::format("\n{:<12}{:>12}{:>12}{:>12}{:>12}\n", "", "accepted", "delivered", "deferred", "failed");
         text += render_flow("last minute", gateway.last_minute);
         text += render_flow("since start", gateway.since_start);
-        text += fmt::format("\n{}", render_backends(gateway.backends));
+        text += '\n';
+        for (const control::BackendStatus& backend : gateway.backends) {
+            text += render_backend(backend, now);
+        }
     }
     return text;
 }
@@ -195,9 +252,13 @@ std::string render_shape(std::vector<queue::ShapeCell> cells, const control::Sha
 }
 
 std::string render_event(const queue::HistoryEvent& event) {
-    std::string text = fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at), event.message.to_string(),
-                                   mail::printable(event.event));
-    if (event.ordinal) {
+    const bool is_about_backend = event.message == queue::MessageId() && !event.backend.empty();
+    const std::string id = event.message.to_string();
+    std::string text = fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at),
+                                   is_about_backend ? std::string(id.size(), '-') : id, mail::printable(event.event));
+    if (is_about_backend) {
+        text += fmt::format(" backend {}", mail::printable(event.backend));
+    } else if (event.ordinal) {
         text += fmt::format(" {}", mail::printable(event.recipient));
     } else {
         text += fmt::format(" from <{}>", mail::printable(event.sender));

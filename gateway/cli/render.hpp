@@ -36,7 +36,9 @@ private:
 [[nodiscard]] std::string recipients_by_state(const control::MessageView& message);
 
 [[nodiscard]] std::string render_message(const control::MessageView& message, queue::Instant now);
-[[nodiscard]] std::string render_status(const control::Status& status);
+[[nodiscard]] std::string render_status(const control::Status& status, queue::Instant now);
+[[nodiscard]] std::string render_backend(const control::BackendStatus& backend, queue::Instant now);
+[[nodiscard]] std::string render_why(const control::WhyView& why, queue::Instant now);
 [[nodiscard]] std::string render_shape(std::vector<queue::ShapeCell> cells, const control::ShapeRequest& request);
 [[nodiscard]] std::string render_event(const queue::HistoryEvent& event);  ///< one line
 

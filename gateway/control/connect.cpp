@@ -20,7 +20,7 @@ public:
         : socket_(options.socket.string()),
           notice_(options.notice),
           reader_(std::move(reader)),
-          gateway_(options.queue, *reader_, clock, options.version),
+          gateway_(options.queue, *reader_, clock, options.version, options.backends),
           local_(*reader_, gateway_, clock, detail::user_name(::getuid())) {}
 
     Result<void, Failure> list(const queue::Filter& filter,
@@ -30,6 +30,20 @@ public:
     Result<MessageView, Failure> show(queue::MessageId id) override { return local_.show(id); }
     Result<void, Failure> cat(queue::MessageId id, const std::function<bool(std::string_view)>& part) override {
         return local_.cat(id, part);
+    }
+    Result<Why, Failure> why(queue::MessageId id) override { return local_.why(id); }
+    Result<BackendChange, Failure> change(const BackendRequest& request) override {
+        if (auto locked = lock(); !locked) {
+            return locked.error();
+        }
+        return local_.change(request);
+    }
+    Result<std::vector<ProbeView>, Failure> probe(const std::string& /*backend*/) override {
+        return Failure(
+            FailureKind::unreachable,
+            fmt::format("no gateway listens on the control socket {}; `postern backend conformance` examines a "
+                        "store without one",
+                        socket_));
     }
     Result<Status, Failure> status() override { return local_.status(); }
     Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override {
@@ -42,19 +56,9 @@ public:
 
     Result<Outcome, Failure> apply(const ApplyRequest& request) override {
         if (!request.dry_run) {
-            const auto opened = gateway_.open();
-            if (!opened && opened.error().kind == FailureKind::busy) {
-                return Failure(FailureKind::busy,
-                               fmt::format("{}; its control socket {} cannot be reached, so nothing was changed",
-                                           opened.error().text, socket_));
+            if (auto locked = lock(); !locked) {
+                return locked.error();
             }
-            if (!opened) {
-                return opened.error();
-            }
-            if (!locked_ && notice_) {
-                notice_("gateway not running: changing the queue file directly");
-            }
-            locked_ = true;
         }
         return local_.apply(request);
     }
@@ -64,6 +68,24 @@ public:
     }
 
 private:
+    /// Before the first change: the queue's lock, and a word to the operator.
+    Result<void, Failure> lock() {
+        const auto opened = gateway_.open();
+        if (!opened && opened.error().kind == FailureKind::busy) {
+            return Failure(FailureKind::busy,
+                           fmt::format("{}; its control socket {} cannot be reached, so nothing was changed",
+                                       opened.error().text, socket_));
+        }
+        if (!opened) {
+            return opened.error();
+        }
+        if (!locked_ && notice_) {
+            notice_("gateway not running: changing the queue file directly");
+        }
+        locked_ = true;
+        return {};
+    }
+
     std::string socket_;
     std::function<void(const std::string&)> notice_;
     std::unique_ptr<queue::Reader> reader_;

@@ -14,8 +14,9 @@ namespace postern::control {
 
 struct ConnectOptions {
     std::filesystem::path socket;
-    queue::SqliteStoreOptions queue;  ///< where it is and its limits, for when no gateway runs
-    std::string version;              ///< of this program
+    queue::SqliteStoreOptions queue;      ///< where it is and its limits, for when no gateway runs
+    std::string version;                  ///< of this program
+    std::vector<BackendStatus> backends;  ///< as the configuration has them, for when no gateway runs
     /// Told, before the first operation, when the queue file is read directly: for stderr.
     std::function<void(const std::string&)> notice;
 };

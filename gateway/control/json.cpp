@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "gateway/control/detail/backend_json.hpp"
 #include "gateway/control/detail/json_fields.hpp"
 
 namespace postern::control {
@@ -61,38 +62,6 @@ Flow flow_of(const Json& json) {
     flow.deferred = number_at(json, "deferred");
     flow.failed = number_at(json, "failed");
     return flow;
-}
-
-Json json_of(const BackendStatus& backend) {
-    Json endpoints = Json::array();
-    for (const EndpointStatus& endpoint : backend.endpoints) {
-        Json json;
-        json["address"] = endpoint.address;
-        json["state"] = endpoint.state;
-        json["in_flight"] = endpoint.in_flight;
-        json["connections"] = endpoint.connections;
-        json["last_error"] = endpoint.last_error;
-        endpoints.push_back(std::move(json));
-    }
-    Json json;
-    json["name"] = backend.name;
-    json["endpoints"] = std::move(endpoints);
-    return json;
-}
-
-BackendStatus backend_of(const Json& json) {
-    BackendStatus backend;
-    backend.name = text_of(need(json, "name"), "name");
-    for (const Json& each : array_of(need(json, "endpoints"), "endpoints")) {
-        EndpointStatus endpoint;
-        endpoint.address = text_of(need(each, "address"), "address");
-        endpoint.state = text_at(each, "state");
-        endpoint.in_flight = number32_at(each, "in_flight");
-        endpoint.connections = number32_at(each, "connections");
-        endpoint.last_error = text_at(each, "last_error");
-        backend.endpoints.push_back(std::move(endpoint));
-    }
-    return backend;
 }
 
 Json json_of(const queue::Totals& totals, std::uint64_t oldest_seconds) {

@@ -21,6 +21,22 @@ using Decoded = Result<T, std::string>;
 [[nodiscard]] std::string encode(const Status& status);
 [[nodiscard]] Decoded<Status> decode_status(std::string_view json);
 
+[[nodiscard]] std::string encode(const BackendStatus& backend);
+[[nodiscard]] Decoded<BackendStatus> decode_backend(std::string_view json);
+
+[[nodiscard]] std::string encode(const Why& why);
+[[nodiscard]] Decoded<Why> decode_why(std::string_view json);
+/// One recipient as --json prints it.
+[[nodiscard]] std::string encode(queue::MessageId id, bool running, const WhyView& why);
+
+[[nodiscard]] std::string encode(const BackendChange& change);
+/// As --json prints it: {"backend", "verb", "changed"}.
+[[nodiscard]] std::string encode(const BackendChange& change, const BackendRequest& request);
+[[nodiscard]] Decoded<BackendChange> decode_backend_change(std::string_view json);
+[[nodiscard]] std::string encode(const std::vector<ProbeView>& probes);
+[[nodiscard]] Decoded<std::vector<ProbeView>> decode_probe(std::string_view json);
+[[nodiscard]] std::string encode(const ProbeView& probe);
+
 [[nodiscard]] std::string encode(const queue::HistoryEvent& event);
 [[nodiscard]] Decoded<queue::HistoryEvent> decode_history_event(std::string_view json);
 
@@ -43,6 +59,8 @@ using Decoded = Result<T, std::string>;
 /// Requests. Decoding is strict: an unknown key, a wrong type, an id, state or network that is none is an error.
 [[nodiscard]] std::string encode_search(const queue::Filter& filter);
 [[nodiscard]] Decoded<queue::Filter> decode_search(std::string_view json);
+[[nodiscard]] std::string encode_backend_request(const BackendRequest& request);
+[[nodiscard]] Decoded<BackendRequest> decode_backend_request(BackendVerb verb, std::string_view json);
 [[nodiscard]] std::string encode_apply(const ApplyRequest& request);
 [[nodiscard]] Decoded<ApplyRequest> decode_apply(Verb verb, std::string_view json);
 [[nodiscard]] std::string encode_shape(const ShapeRequest& request);

@@ -190,6 +190,70 @@ Result<std::uint64_t, Failure> LocalOperations::change(Verb verb, const std::vec
     return changed;
 }
 
+Result<Why, Failure> LocalOperations::why(queue::MessageId id) {
+    const auto message = reader_.find(id);
+    if (!message) {
+        return failure(message.error(), id);
+    }
+    Why why;
+    why.running = gateway_.snapshot().running;
+    why.recipients = gateway_.explain(*message);
+    return why;
+}
+
+namespace {
+
+/// Waits for the callback that `begin` hands on. It alone owns the promise: destroyed unused, it gives nullopt.
+template <class T, class Begin>
+std::optional<T> wait_for(Begin begin) {
+    auto promise = std::make_shared<std::promise<T>>();
+    auto future = promise->get_future();
+    begin([held = std::move(promise)](T result) { held->set_value(std::move(result)); });
+    try {
+        return future.get();
+    } catch (const std::future_error&) {
+        return std::nullopt;
+    }
+}
+
+Failure no_backend(const std::string& name) {
+    return Failure(FailureKind::not_found, fmt::format("there is no backend `{}`", name));
+}
+
+}  // namespace
+
+Result<BackendChange, Failure> LocalOperations::change(const BackendRequest& request) {
+    const std::string actor = fmt::format("{}: backend {} {}", actor_, to_string(request.verb), request.backend);
+    const auto result = wait_for<BackendResult>([&](std::function<void(BackendResult)> done) {
+        gateway_.order(request.verb, request.backend, actor, request.reason, std::move(done));
+    });
+    switch (result.value_or(BackendResult::failed)) {
+        case BackendResult::done:
+            return BackendChange{true};
+        case BackendResult::nothing_to_do:
+            return BackendChange{false};
+        case BackendResult::unknown_backend:
+            return no_backend(request.backend);
+        case BackendResult::disk_full:
+            return Failure(FailureKind::disk, "the disk is full: it holds now, but not after a restart");
+        case BackendResult::failed:
+            break;
+    }
+    return Failure(FailureKind::disk, "it could not be recorded: it may not hold after a restart");
+}
+
+Result<std::vector<ProbeView>, Failure> LocalOperations::probe(const std::string& backend) {
+    auto found = wait_for<std::vector<ProbeView>>(
+        [&](std::function<void(std::vector<ProbeView>)> done) { gateway_.probe(backend, std::move(done)); });
+    if (!found) {
+        return Failure(FailureKind::unreachable, "the gateway stopped before the probe ended");
+    }
+    if (found->empty()) {
+        return no_backend(backend);
+    }
+    return std::move(*found);
+}
+
 Result<Status, Failure> LocalOperations::status() {
     Status status;
     status.gateway = gateway_.snapshot();

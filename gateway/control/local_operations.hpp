@@ -20,6 +20,9 @@ public:
     [[nodiscard]] Result<void, Failure> cat(queue::MessageId id,
                                             const std::function<bool(std::string_view)>& part) override;
     [[nodiscard]] Result<Outcome, Failure> apply(const ApplyRequest& request) override;
+    [[nodiscard]] Result<Why, Failure> why(queue::MessageId id) override;
+    [[nodiscard]] Result<BackendChange, Failure> change(const BackendRequest& request) override;
+    [[nodiscard]] Result<std::vector<ProbeView>, Failure> probe(const std::string& backend) override;
     [[nodiscard]] Result<Status, Failure> status() override;
     [[nodiscard]] Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override;
     [[nodiscard]] Result<void, Failure> history(const queue::Filter& filter,

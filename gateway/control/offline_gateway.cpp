@@ -32,11 +32,12 @@ Failure failure_of(const queue::OpenError& error) {
 }
 
 OfflineGateway::OfflineGateway(queue::SqliteStoreOptions options, queue::Reader& reader, const queue::Clock& clock,
-                               std::string version)
+                               std::string version, std::vector<BackendStatus> backends)
     : options_(std::move(options)),
       reader_(reader),
       clock_(clock),
       version_(std::move(version)),
+      backends_(std::move(backends)),
       listener_(std::make_unique<Listener>()) {}
 
 OfflineGateway::~OfflineGateway() = default;
@@ -105,6 +106,54 @@ void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std:
     });
 }
 
+std::vector<WhyView> OfflineGateway::explain(const queue::QueuedMessage& message) {
+    return why_from_queue(message, clock_.wall());
+}
+
+void OfflineGateway::order(BackendVerb verb, std::string backend, std::string actor, std::string reason,
+                           std::function<void(BackendResult)> done) {
+    const bool known = std::any_of(backends_.begin(), backends_.end(),
+                                   [&backend](const BackendStatus& each) { return each.name == backend; });
+    const auto marks = reader_.marks();
+    if (!known || !marks || !open()) {
+        done(known ? BackendResult::failed : BackendResult::unknown_backend);
+        return;
+    }
+    queue::BackendMark mark;
+    mark.backend = backend;
+    mark.kind = verb == BackendVerb::release ? queue::BackendMark::Kind::brake : queue::BackendMark::Kind::paused;
+    mark.at = clock_.wall();
+    mark.actor = actor;
+    mark.reason = reason;
+    const bool set = verb == BackendVerb::pause;
+    const bool is_set = std::any_of(marks->begin(), marks->end(), [&mark](const queue::BackendMark& each) {
+        return each.backend == mark.backend && each.kind == mark.kind;
+    });
+    if (set == is_set) {
+        done(BackendResult::nothing_to_do);
+        return;
+    }
+    queue::HistoryEvent event = backend_event(verb, mark.at, std::move(backend), std::move(actor), std::move(reason));
+    auto tell = [this, event = std::move(event), done = std::move(done)](queue::StoreStatus status) {
+        switch (status) {
+            case queue::StoreStatus::stored:
+                store_->note(event);
+                done(BackendResult::done);
+                return;
+            case queue::StoreStatus::disk_full:
+                done(BackendResult::disk_full);
+                return;
+            case queue::StoreStatus::doubtful:
+            case queue::StoreStatus::failed:
+                break;
+        }
+        done(BackendResult::failed);
+    };
+    store_->mark_backend(std::move(mark), set, std::move(tell));
+}
+
+void OfflineGateway::probe(std::string /*backend*/, std::function<void(std::vector<ProbeView>)> done) { done({}); }
+
 GatewaySnapshot OfflineGateway::snapshot() {
     GatewaySnapshot snapshot;
     snapshot.running = false;
@@ -114,6 +163,17 @@ GatewaySnapshot OfflineGateway::snapshot() {
     struct statvfs disk {};
     if (::statvfs(options_.path.c_str(), &disk) == 0) {
         snapshot.disk.free_octets = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    }
+    snapshot.backends = backends_;
+    if (const auto marks = reader_.marks()) {
+        for (const queue::BackendMark& mark : *marks) {
+            for (BackendStatus& backend : snapshot.backends) {
+                if (backend.name == mark.backend) {
+                    auto& decision = mark.kind == queue::BackendMark::Kind::paused ? backend.paused : backend.brake;
+                    decision = BackendDecision{mark.at, mark.actor, mark.reason};
+                }
+            }
+        }
     }
     return snapshot;
 }

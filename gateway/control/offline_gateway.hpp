@@ -17,8 +17,9 @@ namespace postern::control {
 class OfflineGateway final : public LiveGateway {
 public:
     /// `reader` and `clock` must outlive it. `version`: of this program, for status.
+    /// `backends`: as the configuration has them.
     OfflineGateway(queue::SqliteStoreOptions options, queue::Reader& reader, const queue::Clock& clock,
-                   std::string version);
+                   std::string version, std::vector<BackendStatus> backends = {});
     ~OfflineGateway() override;
 
     /// Takes the lock, unless that was done. busy: another gateway has it.
@@ -26,6 +27,11 @@ public:
 
     void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor,
                std::function<void(ApplyResult)> done) override;
+    [[nodiscard]] std::vector<WhyView> explain(const queue::QueuedMessage& message) override;
+    void order(BackendVerb verb, std::string backend, std::string actor, std::string reason,
+               std::function<void(BackendResult)> done) override;
+    /// Without a gateway nobody probes: `done` gets nothing.
+    void probe(std::string backend, std::function<void(std::vector<ProbeView>)> done) override;
     [[nodiscard]] GatewaySnapshot snapshot() override;
     [[nodiscard]] ReloadOutcome reload(const std::string& actor) override;
 
@@ -36,6 +42,7 @@ private:
     queue::Reader& reader_;
     const queue::Clock& clock_;
     std::string version_;
+    std::vector<BackendStatus> backends_;
     std::unique_ptr<Listener> listener_;
     std::unique_ptr<queue::SqliteStore> store_;
 };

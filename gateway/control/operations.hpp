@@ -44,6 +44,16 @@ struct ShapeRequest {
     std::vector<queue::Duration> bounds;  ///< rising
 };
 
+struct BackendRequest {
+    BackendVerb verb = BackendVerb::pause;
+    std::string backend;
+    std::string reason;  ///< for the others who look after it
+};
+
+struct BackendChange {
+    bool changed = false;  ///< false: it was so already
+};
+
 class Operations {
 public:
     virtual ~Operations() = default;
@@ -57,6 +67,11 @@ public:
     [[nodiscard]] virtual Result<void, Failure> cat(queue::MessageId id,
                                                     const std::function<bool(std::string_view)>& part) = 0;
     [[nodiscard]] virtual Result<Outcome, Failure> apply(const ApplyRequest& request) = 0;
+    [[nodiscard]] virtual Result<Why, Failure> why(queue::MessageId id) = 0;
+    /// not_found: no such backend.
+    [[nodiscard]] virtual Result<BackendChange, Failure> change(const BackendRequest& request) = 0;
+    /// not_found: no such backend.
+    [[nodiscard]] virtual Result<std::vector<ProbeView>, Failure> probe(const std::string& backend) = 0;
     [[nodiscard]] virtual Result<Status, Failure> status() = 0;
     [[nodiscard]] virtual Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) = 0;
     [[nodiscard]] virtual Result<void, Failure> history(

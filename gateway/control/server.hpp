@@ -4,6 +4,7 @@
 //   GET  /v1/status                       POST /v1/messages:search      {"filter": {...}}            -> JSON lines
 //   GET  /v1/messages/ID                  POST /v1/recipients:VERB      {"filter": {...}, "dry_run": false}
 //   GET  /v1/messages/ID/content          POST /v1/recipients:shape     {"by": "backend", "bounds_ms": [...]}
+//   GET  /v1/messages/ID/why              POST /v1/backends:pause|resume|release|probe {"backend": "...", "reason": ""}
 //   POST /v1/reload                       POST /v1/history:search       {"filter": {...}}            -> JSON lines
 //
 // Threads: one that accepts, and one for each connection, a bounded number: a client that is slow, silent or gone holds

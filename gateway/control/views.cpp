@@ -1,6 +1,40 @@
 #include "gateway/control/views.hpp"
 
+#include "gateway/control/live_gateway.hpp"
+
 namespace postern::control {
+
+std::string_view to_string(BackendVerb verb) {
+    switch (verb) {
+        case BackendVerb::pause:
+            return "pause";
+        case BackendVerb::resume:
+            return "resume";
+        case BackendVerb::release:
+            break;
+    }
+    return "release";
+}
+
+std::optional<BackendVerb> parse_backend_verb(std::string_view text) {
+    for (const BackendVerb verb : {BackendVerb::pause, BackendVerb::resume, BackendVerb::release}) {
+        if (to_string(verb) == text) {
+            return verb;
+        }
+    }
+    return std::nullopt;
+}
+
+queue::HistoryEvent backend_event(BackendVerb verb, queue::Instant at, std::string backend, std::string actor,
+                                  std::string reason) {
+    queue::HistoryEvent event;
+    event.at = at;
+    event.event = verb == BackendVerb::pause ? "paused" : verb == BackendVerb::resume ? "resumed" : "brake_released";
+    event.backend = std::move(backend);
+    event.actor = std::move(actor);
+    event.reply = std::move(reason);
+    return event;
+}
 namespace {
 
 RecipientView view_of(const queue::Recipient& recipient) {

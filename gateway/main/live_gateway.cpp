@@ -48,6 +48,66 @@ std::string state_name(delivery::Circuit::State state) {
     return "probing";
 }
 
+delivery::BackendOrder order_of(control::BackendVerb verb) {
+    switch (verb) {
+        case control::BackendVerb::pause:
+            return delivery::BackendOrder::pause;
+        case control::BackendVerb::resume:
+            return delivery::BackendOrder::resume;
+        case control::BackendVerb::release:
+            break;
+    }
+    return delivery::BackendOrder::release_brake;
+}
+
+control::BackendResult result_of(const delivery::BackendOrderResult& result) {
+    using Ordered = delivery::Scheduler::Ordered;
+    if (result.ordered == Ordered::unknown_backend) {
+        return control::BackendResult::unknown_backend;
+    }
+    if (result.ordered == Ordered::nothing_to_do) {
+        return control::BackendResult::nothing_to_do;
+    }
+    if (result.status == queue::StoreStatus::stored) {
+        return control::BackendResult::done;
+    }
+    return result.status == queue::StoreStatus::disk_full ? control::BackendResult::disk_full
+                                                          : control::BackendResult::failed;
+}
+
+std::optional<control::BackendDecision> decision_of(const std::optional<delivery::Decision>& decision) {
+    if (!decision) {
+        return std::nullopt;
+    }
+    return control::BackendDecision{decision->at, decision->actor, decision->reason};
+}
+
+control::BackendStatus status_of(const delivery::BackendState& backend) {
+    control::BackendStatus status;
+    status.name = backend.name;
+    status.paused = decision_of(backend.paused);
+    status.brake = decision_of(backend.brake);
+    status.refusing = backend.refusing;
+    status.down_since = backend.down_since;
+    status.backlog = backend.backlog;
+    status.in_flight = static_cast<std::uint32_t>(backend.in_flight);
+    for (const delivery::EndpointState& endpoint : backend.endpoints) {
+        control::EndpointStatus& shown = status.endpoints.emplace_back();
+        shown.address = endpoint.endpoint;
+        shown.state = state_name(endpoint.circuit);
+        shown.since = endpoint.since;
+        shown.next_probe_at = endpoint.next_probe_at;
+        shown.in_flight = endpoint.in_flight;
+        shown.allowed = endpoint.allowed;
+        shown.connections = endpoint.connections;
+        shown.latency = endpoint.latency;
+        shown.one_by_one = endpoint.one_by_one;
+        shown.last_error = endpoint.last_error;
+        shown.last_error_at = endpoint.last_error_at;
+    }
+    return status;
+}
+
 }  // namespace
 
 LiveParts::LiveParts(References parts) : parts_(std::move(parts)), started_(parts_.clock.steady()) {}
@@ -80,18 +140,57 @@ control::GatewaySnapshot LiveParts::snapshot() {
         snapshot.disk.free_octets = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
     }
     for (const delivery::BackendState& backend : parts_.engine.backends()) {
-        control::BackendStatus& shown = snapshot.backends.emplace_back();
-        shown.name = backend.name;
-        for (const delivery::EndpointState& endpoint : backend.endpoints) {
-            control::EndpointStatus& status = shown.endpoints.emplace_back();
-            status.address = endpoint.endpoint;
-            status.state = state_name(endpoint.circuit);
-            status.in_flight = endpoint.in_flight;
-            status.connections = endpoint.in_flight;
-            status.last_error = endpoint.last_error;
-        }
+        snapshot.backends.push_back(status_of(backend));
     }
     return snapshot;
+}
+
+std::vector<control::WhyView> LiveParts::explain(const queue::QueuedMessage& message) {
+    std::vector<control::WhyView> all;
+    for (delivery::Explanation& told : parts_.engine.explain(message)) {
+        if (told.ordinal >= message.recipients.size() || queue::is_done(message.recipients[told.ordinal].state)) {
+            continue;
+        }
+        control::WhyView& why = all.emplace_back();
+        why.ordinal = told.ordinal;
+        why.recipient = std::move(told.recipient);
+        why.state = message.recipients[told.ordinal].state;
+        why.waits_for = delivery::to_string(told.reason);
+        why.text = std::move(told.text);
+        why.remedy = std::move(told.remedy);
+        why.backend = std::move(told.backend);
+        why.endpoint = std::move(told.endpoint);
+        why.since = told.since;
+        why.until = told.until;
+        why.reply = std::move(told.reply);
+        why.actor = std::move(told.actor);
+    }
+    return all;
+}
+
+void LiveParts::order(control::BackendVerb verb, std::string backend, std::string actor, std::string reason,
+                      std::function<void(control::BackendResult)> done) {
+    queue::HistoryEvent event = control::backend_event(verb, parts_.clock.wall(), backend, actor, reason);
+    auto tell = [note = parts_.note, event = std::move(event),
+                 done = std::move(done)](const delivery::BackendOrderResult& result) {
+        const control::BackendResult told = result_of(result);
+        if (result.ordered == delivery::Scheduler::Ordered::done) {
+            note(event);
+        }
+        done(told);
+    };
+    parts_.engine.order(order_of(verb), std::move(backend), std::move(actor), std::move(reason), std::move(tell));
+}
+
+void LiveParts::probe(std::string backend, std::function<void(std::vector<control::ProbeView>)> done) {
+    auto tell = [backend, done = std::move(done)](std::vector<delivery::ProbeResult> results) {
+        std::vector<control::ProbeView> views;
+        for (delivery::ProbeResult& result : results) {
+            views.push_back({backend, std::move(result.endpoint), result.well, std::move(result.detail)});
+        }
+        done(std::move(views));
+    };
+    parts_.engine.probe(std::move(backend), std::move(tell));
 }
 
 control::ReloadOutcome LiveParts::reload(const std::string& actor) { return parts_.reload(actor); }

@@ -24,11 +24,16 @@ public:
         std::function<std::shared_ptr<const config::Config>()> config;
         std::function<std::string()> store_error;
         std::function<control::ReloadOutcome(const std::string&)> reload;
+        std::function<void(queue::HistoryEvent)> note;  ///< a row in the history; any thread
     };
     explicit LiveParts(References parts);
 
     void apply(control::Verb verb, std::vector<control::RecipientRef> recipients, std::string actor,
                std::function<void(control::ApplyResult)> done) override;
+    [[nodiscard]] std::vector<control::WhyView> explain(const queue::QueuedMessage& message) override;
+    void order(control::BackendVerb verb, std::string backend, std::string actor, std::string reason,
+               std::function<void(control::BackendResult)> done) override;
+    void probe(std::string backend, std::function<void(std::vector<control::ProbeView>)> done) override;
     [[nodiscard]] control::GatewaySnapshot snapshot() override;
     [[nodiscard]] control::ReloadOutcome reload(const std::string& actor) override;
 

@@ -1,5 +1,6 @@
 // The program `postern`: all commands, and the parts that they need.
 #include "gateway/cli/command.hpp"
+#include "gateway/main/conformance_command.hpp"
 #include "gateway/main/serve_command.hpp"
 #include "gateway/main/store_command.hpp"
 #include "gateway/routing/routes.hpp"
@@ -27,5 +28,6 @@ std::optional<postern::cli::Route> find_route(const postern::config::Config& con
 
 int main(int count, char** arguments) {
     using namespace postern;
-    return cli::main(count, arguments, {gateway::declare_serve, gateway::declare_store}, find_route);
+    return cli::main(count, arguments, {gateway::declare_serve, gateway::declare_store, gateway::declare_conformance},
+                     find_route);
 }

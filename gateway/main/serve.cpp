@@ -210,7 +210,8 @@ std::optional<StartFailure> Gateway::Parts::start_control(Gateway& gateway) {
     const auto config = current.load();
     live = std::make_unique<LiveParts>(LiveParts::References{
         *engine, *server, flow, clock, [this] { return current.load(); }, [this] { return ears.error(); },
-        [&gateway](const std::string& actor) { return gateway.reload(actor); }});
+        [&gateway](const std::string& actor) { return gateway.reload(actor); },
+        [this](queue::HistoryEvent event) { store->note(std::move(event)); }});
     control::ServerOptions options;
     options.socket = config->control.socket;
     auto started = control::Server::start(

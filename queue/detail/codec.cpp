@@ -71,6 +71,16 @@ Recipient read_recipient(const Statement& row, int first) {
     return recipient;
 }
 
+BackendMark read_backend_mark(const Statement& row) {
+    BackendMark mark;
+    mark.backend = row.text(0);
+    mark.kind = row.integer(1) == 0 ? BackendMark::Kind::paused : BackendMark::Kind::brake;
+    mark.at = from_stored(row.integer(2));
+    mark.actor = row.text(3);
+    mark.reason = row.text(4);
+    return mark;
+}
+
 HistoryEvent read_history_event(const Statement& row, int first) {
     HistoryEvent event;
     event.message = MessageId(row.integer(first));

@@ -33,6 +33,9 @@ inline constexpr std::string_view history_columns =
     "h.actor";
 inline constexpr int history_column_count = 12;
 
+inline constexpr std::string_view backend_marks_query = "SELECT backend, kind, at, actor, reason FROM backend_mark";
+[[nodiscard]] BackendMark read_backend_mark(const Statement& row);
+
 /// Of the current row, from column `first` on. What no row can hold is read as something near it (an address as
 /// unreadable_address): one damaged row must not hide the others from the scheduler and from the operator. The checksum
 /// is what tells; so the engine finds it before it delivers, and holds the message.

@@ -301,17 +301,11 @@ void Tables::mark_backend(const BackendMark& mark, bool set) {
 }
 
 std::vector<BackendMark> Tables::load_marks() {
-    Statement select(connection_, "SELECT backend, kind, at, actor, reason FROM backend_mark");
+    Statement select(connection_, backend_marks_query);
     std::vector<BackendMark> marks;
     auto rows = select.rows();
     while (rows.step()) {
-        BackendMark mark;
-        mark.backend = select.text(0);
-        mark.kind = select.integer(1) == 0 ? BackendMark::Kind::paused : BackendMark::Kind::brake;
-        mark.at = from_stored(select.integer(2));
-        mark.actor = select.text(3);
-        mark.reason = select.text(4);
-        marks.push_back(std::move(mark));
+        marks.push_back(read_backend_mark(select));
     }
     return marks;
 }

@@ -25,6 +25,26 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             std::abort();
         }
     }
+    if (const auto request = decode_backend_request(BackendVerb::pause, text)) {
+        const auto again = decode_backend_request(BackendVerb::pause, encode_backend_request(*request));
+        if (!again || encode_backend_request(*again) != encode_backend_request(*request)) {
+            std::abort();
+        }
+    }
+    if (const auto why = decode_why(text)) {
+        const auto again = decode_why(encode(*why));
+        if (!again || encode(*again) != encode(*why)) {
+            std::abort();
+        }
+    }
+    if (const auto backend = decode_backend(text)) {
+        const auto again = decode_backend(encode(*backend));
+        if (!again || encode(*again) != encode(*backend)) {
+            std::abort();
+        }
+    }
+    static_cast<void>(decode_probe(text));
+    static_cast<void>(decode_backend_change(text));
     static_cast<void>(decode_status(text));
     static_cast<void>(decode_history_event(text));
     static_cast<void>(decode_outcome(text));

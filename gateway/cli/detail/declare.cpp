@@ -74,6 +74,16 @@ int with_operations(const Invocation& invocation, const std::function<int(contro
     options.queue.maximum_messages = config->queue.maximum_messages;
     options.queue.history = config->queue.history;
     options.version = version();
+    for (const auto& [name, backend] : config->backends) {
+        control::BackendStatus& known = options.backends.emplace_back();
+        known.name = name;
+        for (const config::Address& address : backend.endpoints) {
+            control::EndpointStatus& endpoint = known.endpoints.emplace_back();
+            endpoint.address = address.to_string();
+            endpoint.state = "unknown";
+            endpoint.connections = backend.connections;
+        }
+    }
     options.notice = [&invocation](const std::string& text) { invocation.complain(text); };
     auto operations = invocation.context.connect(options, invocation.context.clock);
     if (!operations) {

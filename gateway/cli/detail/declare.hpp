@@ -24,7 +24,8 @@ void add_json_flag(CLI::App& app, bool& json);
 /// Loads the configuration, connects, and runs `use`; or prints why not.
 [[nodiscard]] int with_operations(const Invocation& invocation, const std::function<int(control::Operations&)>& use);
 
-void declare_config_commands(CLI::App& root, Invocation& invocation);   ///< check, route, version
+void declare_config_commands(CLI::App& root, Invocation& invocation);  ///< check, route, version
+void declare_backend_commands(CLI::App& root, Invocation& invocation);
 void declare_gateway_commands(CLI::App& root, Invocation& invocation);  ///< status, reload, history
 void declare_queue_commands(CLI::App& root, Invocation& invocation);    ///< queue ...
 void declare_verb_commands(CLI::App& queue, Invocation& invocation);    ///< queue retry, hold, release, remove

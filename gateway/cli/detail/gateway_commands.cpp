@@ -17,7 +17,8 @@ int status(const Invocation& invocation, bool json) {
         if (!status) {
             return fail(invocation, status.error());
         }
-        invocation.context.terminal.out.write(json ? control::encode(*status) + '\n' : render_status(*status));
+        invocation.context.terminal.out.write(json ? control::encode(*status) + '\n'
+                                                   : render_status(*status, invocation.context.clock.wall()));
         return exit_done;
     });
 }

@@ -1,4 +1,6 @@
-// postern queue list, show, cat, shape.
+// postern queue list, show, cat, why, shape.
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include "gateway/cli/detail/declare.hpp"
@@ -35,6 +37,14 @@ int list(const Invocation& invocation, const ListOptions& options) {
     });
 }
 
+/// ASCII case folded: the operator reads it from a log or types it.
+bool is_same_address(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+        const auto fold = [](unsigned char c) { return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : int{c}; };
+        return fold(x) == fold(y);
+    });
+}
+
 struct MessageOptions {
     std::string id;
     bool json = false;
@@ -59,6 +69,42 @@ int show(const Invocation& invocation, const MessageOptions& options) {
         invocation.context.terminal.out.write(options.json ? control::encode(*message) + '\n'
                                                            : render_message(*message, invocation.context.clock.wall()));
         return exit_done;
+    });
+}
+
+struct WhyOptions {
+    std::string id;
+    std::string recipient;
+    bool json = false;
+};
+
+int why(const Invocation& invocation, const WhyOptions& options) {
+    return with_id(invocation, options.id, [&](Operations& operations, queue::MessageId id) {
+        const auto why = operations.why(id);
+        if (!why && why.error().kind == control::FailureKind::not_found) {
+            invocation.complain(id.to_string() + ": not in the queue; `postern history " + id.to_string() +
+                                "` tells what became of it");
+            return exit_no;
+        }
+        if (!why) {
+            return fail(invocation, why.error());
+        }
+        Output& out = invocation.context.terminal.out;
+        bool any = false;
+        for (const control::WhyView& each : why->recipients) {
+            if (!options.recipient.empty() && !is_same_address(options.recipient, each.recipient)) {
+                continue;
+            }
+            any = true;
+            out.write(options.json ? control::encode(id, why->running, each) + '\n'
+                                   : render_why(each, invocation.context.clock.wall()));
+        }
+        if (!any) {
+            const std::string whom = options.recipient.empty() ? "nobody" : mail::printable(options.recipient, 400);
+            invocation.complain(id.to_string() + ": " + whom + " waits in it; `postern history " + id.to_string() +
+                                "` tells what became of its recipients");
+        }
+        return any ? exit_done : exit_no;
     });
 }
 
@@ -123,6 +169,14 @@ void declare_queue_commands(CLI::App& root, Invocation& invocation) {
     CLI::App& cat_app = add_command(*queue, invocation, "cat", "a message as it would be delivered, byte for byte",
                                     [&invocation, cat_options] { return cat(invocation, *cat_options); });
     cat_app.add_option("ID", cat_options->id, "the message")->required();
+
+    auto why_options = std::make_shared<WhyOptions>();
+    CLI::App& why_app =
+        add_command(*queue, invocation, "why", "what undelivered recipients wait for, and what would change it",
+                    [&invocation, why_options] { return why(invocation, *why_options); });
+    why_app.add_option("ID", why_options->id, "the message")->required();
+    why_app.add_option("RECIPIENT", why_options->recipient, "this one alone");
+    add_json_flag(why_app, why_options->json);
 
     declare_verb_commands(*queue, invocation);
 

@@ -8,6 +8,7 @@ namespace postern::control::detail {
 namespace {
 
 constexpr std::string_view messages_prefix = "/v1/messages/";
+constexpr std::string_view backends_prefix = "/v1/backends:";
 constexpr std::string_view recipients_prefix = "/v1/recipients:";
 constexpr std::string_view json_lines = "application/x-ndjson";
 
@@ -127,7 +128,27 @@ void message(std::string_view rest, Operations& operations, Responder& responder
         content(*id, operations, responder);
         return;
     }
+    if (rest.substr(slash) == "/why") {
+        answer(responder, operations.why(*id));
+        return;
+    }
     refuse(responder, Failure(FailureKind::not_found, "no such path"));
+}
+
+void backends(std::string_view name, const Request& request, Operations& operations, Responder& responder) {
+    const auto verb = parse_backend_verb(name);
+    if (!verb && name != "probe") {
+        refuse(responder, Failure(FailureKind::not_found, "no such path"));
+        return;
+    }
+    const auto asked = decode_backend_request(verb.value_or(BackendVerb::pause), request.body);
+    if (!asked) {
+        refuse(responder, asked.error());
+    } else if (verb) {
+        answer(responder, operations.change(*asked));
+    } else {
+        answer(responder, operations.probe(asked->backend));
+    }
 }
 
 void recipients(std::string_view name, const Request& request, Operations& operations, Responder& responder) {
@@ -170,6 +191,8 @@ void post(const Request& request, Operations& operations, Responder& responder) 
         search_history(request, operations, responder);
     } else if (request.target == "/v1/reload") {
         answer(responder, operations.reload());
+    } else if (request.target.starts_with(backends_prefix)) {
+        backends(std::string_view(request.target).substr(backends_prefix.size()), request, operations, responder);
     } else if (request.target.starts_with(recipients_prefix)) {
         recipients(std::string_view(request.target).substr(recipients_prefix.size()), request, operations, responder);
     } else {

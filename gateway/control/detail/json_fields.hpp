@@ -30,16 +30,19 @@ template <class T, class Read>
 Decoded<T> decode(std::string_view text, Read read) {
     const Json json = Json::parse(text, nullptr, false);
     if (!json.is_object()) {
-        return std::string(json.is_discarded() ? "not JSON" : "not a JSON object");
+        return {boost::system::in_place_error, json.is_discarded() ? "not JSON" : "not a JSON object"};
     }
     try {
         return read(json);
     } catch (const BadJson& error) {
-        return error.text;
+        return {boost::system::in_place_error, error.text};
     }
 }
 
 inline const Json* find(const Json& object, const char* key) {
+    if (!object.is_object()) {
+        bad(std::string("what should hold `") + key + "` is not an object");
+    }
     const auto place = object.find(key);
     return place == object.end() || place->is_null() ? nullptr : &*place;
 }

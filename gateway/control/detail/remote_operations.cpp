@@ -179,6 +179,23 @@ Result<Outcome, Failure> RemoteOperations::apply(const ApplyRequest& request) {
         decode_outcome);
 }
 
+Result<Why, Failure> RemoteOperations::why(queue::MessageId id) {
+    return decoded<Why>(ask(Method::get, "/v1/messages/" + id.to_string() + "/why", ""), decode_why);
+}
+
+Result<BackendChange, Failure> RemoteOperations::change(const BackendRequest& request) {
+    return decoded<BackendChange>(
+        ask(Method::post, "/v1/backends:" + std::string(to_string(request.verb)), encode_backend_request(request)),
+        decode_backend_change);
+}
+
+Result<std::vector<ProbeView>, Failure> RemoteOperations::probe(const std::string& backend) {
+    BackendRequest request;
+    request.backend = backend;
+    return decoded<std::vector<ProbeView>>(ask(Method::post, "/v1/backends:probe", encode_backend_request(request)),
+                                           decode_probe);
+}
+
 Result<Status, Failure> RemoteOperations::status() {
     return decoded<Status>(ask(Method::get, "/v1/status", ""), decode_status);
 }

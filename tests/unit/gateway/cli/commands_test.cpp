@@ -59,6 +59,13 @@ protected:
         postern::Result<control::Outcome, Failure> apply(const control::ApplyRequest& request) override {
             return local_.apply(request);
         }
+        postern::Result<control::Why, Failure> why(queue::MessageId which) override { return local_.why(which); }
+        postern::Result<control::BackendChange, Failure> change(const control::BackendRequest& request) override {
+            return local_.change(request);
+        }
+        postern::Result<std::vector<control::ProbeView>, Failure> probe(const std::string& backend) override {
+            return local_.probe(backend);
+        }
         postern::Result<control::Status, Failure> status() override { return local_.status(); }
         postern::Result<std::vector<queue::ShapeCell>, Failure> shape(const control::ShapeRequest& request) override {
             return local_.shape(request);
@@ -339,6 +346,56 @@ TEST_F(CommandsTest, ReloadReportsTheOutcome) {
     const Result bad = run_command({"reload"});
     EXPECT_EQ(bad.status, 78);
     EXPECT_EQ(bad.err, "asked by alice\n");
+}
+
+TEST_F(CommandsTest, WhyTellsWhatEachRecipientWaitsFor) {
+    const Result all = run_command({"queue", "why", id(1)});
+    EXPECT_EQ(all.status, 0) << all.err;
+    EXPECT_NE(all.out.find("as the engine says"), std::string::npos) << all.out;
+    const Result json = run_command({"queue", "why", id(1), "BOB@example.org", "--json"});
+    EXPECT_EQ(json.status, 0);
+    const auto object = nlohmann::json::parse(json.out);
+    EXPECT_EQ(object["recipient"], "bob@example.org");
+    EXPECT_EQ(object["id"], id(1));
+    EXPECT_EQ(object["gateway_running"], true);
+    const Result other = run_command({"queue", "why", id(1), "nobody@example.org"});
+    EXPECT_EQ(other.status, 1);
+    EXPECT_NE(other.err.find("postern history " + id(1)), std::string::npos) << other.err;
+    const Result gone = run_command({"queue", "why", id(99)});
+    EXPECT_EQ(gone.status, 1);
+    EXPECT_NE(gone.err.find("postern history"), std::string::npos);
+    EXPECT_EQ(run_command({"queue", "why", "?"}).status, 64);
+}
+
+TEST_F(CommandsTest, BackendsAreListedPausedAndProbed) {
+    gateway_.snapshot_.backends.resize(1);
+    gateway_.snapshot_.backends[0].name = "stores";
+    EXPECT_EQ(run_command({"backend", "list"}).status, 0);
+    EXPECT_EQ(nlohmann::json::parse(run_command({"backend", "list", "stores", "--json"}).out)["name"], "stores");
+    EXPECT_EQ(run_command({"backend", "list", "other"}).status, 1);
+
+    const Result paused = run_command({"backend", "pause", "stores", "--reason", "new disk"});
+    EXPECT_EQ(paused.status, 0) << paused.err;
+    EXPECT_EQ(run_command({"backend", "resume", "--all"}).status, 0);
+    EXPECT_EQ(gateway_.orders(), (std::vector<std::string>{"pause stores|alice: backend pause stores|new disk",
+                                                           "resume stores|alice: backend resume stores|"}));
+    EXPECT_EQ(run_command({"backend", "pause"}).status, 64);  // never all by accident
+    EXPECT_EQ(run_command({"backend", "pause", "stores", "--all"}).status, 64);
+    EXPECT_EQ(run_command({"backend", "pause", "other"}).status, 1);
+    gateway_.order_result_ = control::BackendResult::nothing_to_do;
+    EXPECT_EQ(run_command({"backend", "release", "stores", "--json"}).out,
+              "{\"backend\":\"stores\",\"verb\":\"release\",\"changed\":false}\n");
+    gateway_.order_result_ = control::BackendResult::failed;
+    EXPECT_EQ(run_command({"backend", "pause", "stores"}).status, 74);
+
+    EXPECT_EQ(run_command({"backend", "probe"}).status, 0);
+    gateway_.probe_well_ = false;
+    const Result probed = run_command({"backend", "probe", "stores"});
+    EXPECT_EQ(probed.status, 1);
+    EXPECT_EQ(probed.out.find('\x1b'), std::string::npos);
+    EXPECT_EQ(run_command({"backend", "probe", "other"}).status, 1);
+    gateway_.drop_ = true;
+    EXPECT_EQ(run_command({"backend", "probe", "stores"}).status, 69);
 }
 
 TEST_F(CommandsTest, OtherCommandsAreAddedFromOutside) {

@@ -122,10 +122,16 @@ control::Status example_status() {
     backend.endpoints.resize(2);
     backend.endpoints[0].address = "127.0.0.1:24";
     backend.endpoints[0].in_flight = 3;
-    backend.endpoints[0].connections = 1;
+    backend.endpoints[0].allowed = 12;
+    backend.endpoints[0].connections = 20;
+    backend.endpoints[0].latency = 4ms;
+    backend.backlog = 5;
     backend.endpoints[1].address = "unix:/run/lmtp";
     backend.endpoints[1].state = "open";
+    backend.endpoints[1].since = noon_ish - 5min;
+    backend.endpoints[1].next_probe_at = noon_ish + 3s;
     backend.endpoints[1].last_error = "connect: Connection refused";
+    backend.endpoints[1].last_error_at = noon_ish - 1s;
     status.gateway.backends.push_back(backend);
     status.queue.messages = 5;
     status.queue.recipients[RecipientState::waiting] = 4;
@@ -136,7 +142,7 @@ control::Status example_status() {
 }
 
 TEST(RenderStatus, IsOneScreen) {
-    EXPECT_EQ(render_status(example_status()),
+    EXPECT_EQ(render_status(example_status(), noon_ish),
               R"(Gateway     postern 0.1.0, up 2h3m, 12 sessions
 Queue       5 messages, the oldest 4m10s
 Recipients  4 waiting, 1 held
@@ -146,9 +152,9 @@ Disk        12.0 GiB free, at least 512.0 MiB kept; /var/lib/postern/queue.db
 last minute           60           0           0           0
 since start       123456      123400           0           0
 
-Backend     stores
-  127.0.0.1:24    closed    3 in flight, 1 connection
-  unix:/run/lmtp  open      0 in flight, 0 connections; connect: Connection refused
+Backend     stores: 5 recipients to deliver
+  127.0.0.1:24    well, 3 of 12 at once (at most 20), 4 ms each
+  unix:/run/lmtp  DOWN for 5m, next probe in 3s; connect: Connection refused (1s ago)
 )");
 }
 
@@ -156,7 +162,7 @@ TEST(RenderStatus, SaysWhenNoGatewayRuns) {
     control::Status status;
     status.gateway.running = false;
     status.gateway.disk.queue_path = "/q.db";
-    EXPECT_EQ(render_status(status),
+    EXPECT_EQ(render_status(status, noon_ish),
               "Gateway     not running\nQueue       0 messages\nRecipients  none\n"
               "Disk        0 B free, at least 0 B kept; /q.db\n");
 }
@@ -198,8 +204,55 @@ TEST(RenderEvent, IsOneLine) {
     held.ordinal = 0;
     held.event = "held";
     held.recipient = "bob@example.org";
-    held.actor = "alice";
-    EXPECT_EQ(render_event(held), "2026-08-21T10:00:00.000Z  " + id(1) + "  held      bob@example.org  by alice\n");
+    held.actor = "alice: queue hold --all";
+    EXPECT_EQ(render_event(held),
+              "2026-08-21T10:00:00.000Z  " + id(1) + "  held      bob@example.org  by alice: queue hold --all\n");
+}
+
+TEST(RenderEvent, WhatIsAboutABackendHasNoMessage) {
+    queue::HistoryEvent event;
+    event.at = noon_ish;
+    event.event = "paused";
+    event.backend = "stores";
+    event.reply = "new disk";
+    event.actor = "root";
+    EXPECT_EQ(render_event(event),
+              "2026-08-21T10:00:00.000Z  -------------  paused    backend stores  new disk  by root\n");
+}
+
+TEST(RenderBackend, SaysWhatWasDecidedAndByWhom) {
+    control::BackendStatus backend;
+    backend.name = "stores";
+    backend.paused = control::BackendDecision{noon_ish - 2h, "root", "new disk"};
+    backend.refusing = "down for 4h";
+    backend.endpoints.resize(1);
+    backend.endpoints[0].address = "127.0.0.1:24";
+    backend.endpoints[0].state = "unknown";
+    EXPECT_EQ(render_backend(backend, noon_ish),
+              "Backend     stores: 0 recipients to deliver\n"
+              "  PAUSED 2h ago by root: new disk\n"
+              "  REFUSING: RCPT for its domains is answered 451: down for 4h\n"
+              "  127.0.0.1:24  not known: the gateway is not running\n");
+}
+
+TEST(RenderWhy, IsReadAtThreeInTheMorning) {
+    control::WhyView why;
+    why.recipient = "bob@example.org";
+    why.state = RecipientState::ready;
+    why.text = "deliveries to the backend are paused by an operator";
+    why.backend = "stores";
+    why.since = noon_ish - 2h;
+    why.actor = "root";
+    why.remedy = "postern backend resume stores";
+    why.reply = "452 4.2.2 \x1b[31mFull";
+    EXPECT_EQ(render_why(why, noon_ish),
+              "bob@example.org\n"
+              "  state         ready\n"
+              "  why           deliveries to the backend are paused by an operator\n"
+              "  backend       stores\n"
+              "  since         2026-08-21T08:00:00.000Z (2h ago), by root\n"
+              "  to change it  postern backend resume stores\n"
+              "  last reply    452 4.2.2 \\x1b[31mFull\n");
 }
 
 }  // namespace

@@ -180,6 +180,9 @@ public:
     Result<std::vector<queue::BacklogCell>, queue::ReadError> backlog() override {
         return std::vector<queue::BacklogCell>();
     }
+    Result<std::vector<queue::BackendMark>, queue::ReadError> marks() override {
+        return std::vector<queue::BackendMark>{};
+    }
     Result<std::vector<queue::ShapeCell>, queue::ReadError> shape(ShapeBy by,
                                                                   const std::vector<queue::Duration>& bounds,
                                                                   queue::Instant /*now*/) override {
@@ -234,6 +237,38 @@ public:
         }
         done(ApplyResult(status_, count));
     }
+    std::vector<WhyView> explain(const queue::QueuedMessage& message) override {
+        auto all = why_from_queue(message, queue::Instant());
+        for (WhyView& why : all) {
+            why.text = "as the engine says";
+        }
+        return all;
+    }
+    void order(BackendVerb verb, std::string backend, std::string actor, std::string reason,
+               std::function<void(BackendResult)> done) override {
+        {
+            const std::lock_guard lock(mutex_);
+            orders_.push_back(std::string(to_string(verb)) + ' ' + backend + '|' + actor + '|' + reason);
+        }
+        if (!drop_) {
+            done(backend == "stores" ? order_result_ : BackendResult::unknown_backend);
+        }
+    }
+    void probe(std::string backend, std::function<void(std::vector<ProbeView>)> done) override {
+        if (drop_) {
+            return;
+        }
+        std::vector<ProbeView> views;
+        if (backend == "stores") {
+            views.push_back({backend, "127.0.0.1:24", true, ""});
+            views.push_back({backend, "127.0.0.1:25024", probe_well_, probe_well_ ? "" : "Connection refused\x1b[m"});
+        }
+        done(std::move(views));
+    }
+    [[nodiscard]] std::vector<std::string> orders() const {
+        const std::lock_guard lock(mutex_);
+        return orders_;
+    }
     GatewaySnapshot snapshot() override { return snapshot_; }
     ReloadOutcome reload(const std::string& actor) override {
         ReloadOutcome outcome = reload_;
@@ -250,10 +285,13 @@ public:
     ReloadOutcome reload_;
     ApplyResult::Status status_ = ApplyResult::Status::done;
     bool drop_ = false;
+    BackendResult order_result_ = BackendResult::done;
+    bool probe_well_ = true;
 
 private:
     mutable std::mutex mutex_;
     std::vector<Call> calls_;
+    std::vector<std::string> orders_;
 };
 
 }  // namespace postern::control::test

@@ -110,6 +110,28 @@ TEST_F(LiveTest, TellsStatusShapeHistoryAndReload) {
     EXPECT_EQ(reloaded->lines.size(), 1U);
 }
 
+TEST_F(LiveTest, TellsWhyAndActsOnBackends) {
+    const auto live = operations();
+    const auto why = live->why(MessageId(1));
+    ASSERT_TRUE(why) << why.error().text;
+    EXPECT_TRUE(why->running);
+    ASSERT_FALSE(why->recipients.empty());
+    EXPECT_EQ(why->recipients[0].text, "as the engine says");
+    EXPECT_EQ(live->why(MessageId(99)).error().kind, FailureKind::not_found);
+    BackendRequest request;
+    request.verb = BackendVerb::resume;
+    request.backend = "stores";
+    const auto changed = live->change(request);
+    ASSERT_TRUE(changed) << changed.error().text;
+    EXPECT_TRUE(changed->changed);
+    request.backend = "other \"/\x01";
+    EXPECT_EQ(live->change(request).error().kind, FailureKind::not_found);
+    const auto probed = live->probe("stores");
+    ASSERT_TRUE(probed) << probed.error().text;
+    EXPECT_EQ(probed->size(), 2U);
+    EXPECT_EQ(live->probe("other").error().kind, FailureKind::not_found);
+}
+
 TEST_F(LiveTest, ADiskThatFailsIsToldAsSuch) {
     queue_.broken = true;
     const auto listed = operations()->list({}, [](const MessageView&) { return true; });

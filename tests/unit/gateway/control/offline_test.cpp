@@ -144,6 +144,50 @@ TEST_F(OfflineTest, ADryRunNeedsNoLock) {
     EXPECT_EQ(outcome->recipients, 2U);
 }
 
+TEST_F(OfflineTest, SaysWhyFromTheQueueAlone) {
+    const auto id = add_message(*open_store());
+    const auto why = operations()->why(id);
+    ASSERT_TRUE(why) << why.error().text;
+    EXPECT_FALSE(why->running);
+    ASSERT_EQ(why->recipients.size(), 2U);
+    EXPECT_EQ(why->recipients[0].waits_for, "gateway");
+    EXPECT_NE(why->recipients[0].text.find("not running"), std::string::npos);
+}
+
+TEST_F(OfflineTest, APauseIsKeptInTheQueueAndInTheHistory) {
+    add_message(*open_store());
+    options_.backends.emplace_back().name = "stores";
+    BackendRequest request;
+    request.backend = "stores";
+    request.reason = "new disk";
+    {
+        const auto offline = operations();
+        ASSERT_NE(offline, nullptr);
+        const auto paused = offline->change(request);
+        ASSERT_TRUE(paused) << paused.error().text;
+        EXPECT_TRUE(paused->changed);
+        EXPECT_FALSE(offline->change(request)->changed);
+        request.backend = "other";
+        EXPECT_EQ(offline->change(request).error().kind, FailureKind::not_found);
+    }
+    const auto offline = operations();
+    const auto status = offline->status();
+    ASSERT_TRUE(status);
+    ASSERT_TRUE(status->gateway.backends.at(0).paused);
+    EXPECT_EQ(status->gateway.backends[0].paused->reason, "new disk");
+    std::vector<std::string> events;
+    ASSERT_TRUE(offline->history({}, [&](const queue::HistoryEvent& event) {
+        events.push_back(event.event);
+        return true;
+    }));
+    EXPECT_EQ(events, (std::vector<std::string>{"paused", "accepted"}));
+    request.backend = "stores";
+    request.verb = BackendVerb::resume;
+    EXPECT_TRUE(offline->change(request)->changed);
+    EXPECT_FALSE(offline->status()->gateway.backends.at(0).paused);
+    EXPECT_EQ(offline->probe("stores").error().kind, FailureKind::unreachable);
+}
+
 TEST_F(OfflineTest, ReloadNeedsAGateway) {
     add_message(*open_store());
     const auto outcome = operations()->reload();
