@@ -11,7 +11,7 @@ namespace {
 constexpr std::size_t blocked_max = 20;         ///< of a mailbox, in memory: the rest waits in the store
 constexpr std::uint32_t unknowns_together = 2;  ///< from then on alone: a neighbour may be who breaks the dialogue
 constexpr std::int64_t put_off_min_ms = 5'000;
-constexpr std::int64_t put_off_spread_ms = 25'000;
+constexpr std::uint64_t put_off_spread_ms = 25'000;
 
 /// The endpoint that gets the next transaction; nullptr: none has room.
 EndpointWork* choose(BackendWork& backend, queue::SteadyInstant now) {
@@ -162,8 +162,9 @@ void Scheduler::block(BackendWork& backend, const Batch& from, queue::Recipient 
     update.state = recipient.state == queue::RecipientState::unknown ? recipient.state : queue::RecipientState::waiting;
     update.attempts = recipient.attempts;
     update.unknowns = recipient.unknowns;
-    update.next_attempt_at =
-        now.wall + queue::Duration(put_off_min_ms + (key.message * 7919 + key.ordinal * 104'729) % put_off_spread_ms);
+    const std::uint64_t mixed = static_cast<std::uint64_t>(key.message) * 7919U + key.ordinal * 104'729ULL;
+    update.next_attempt_at = now.wall + queue::Duration(put_off_min_ms) +
+                             queue::Duration(static_cast<std::int64_t>(mixed % put_off_spread_ms));
     update.backend = recipient.backend;
     update.last_reply =
         recipient.last_reply.empty() ? "(its mailbox takes no more deliveries at once)" : recipient.last_reply;

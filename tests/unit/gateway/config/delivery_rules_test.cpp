@@ -58,7 +58,8 @@ TEST(BrakeKeys, AreSeenInTheSnapshot) {
 }
 
 TEST(BrakeKeys, DefaultsNeedDozensOfFailures) {
-    const Brake& brake = good(needed)->backends.begin()->second.brake;
+    const auto config = good(needed);
+    const Brake& brake = config->backends.begin()->second.brake;
     EXPECT_EQ(brake.failures, 50U);
     EXPECT_EQ(brake.recipients, 30U);
     EXPECT_EQ(brake.ratio, 0.8);
