@@ -101,7 +101,7 @@ void EventLog::backend(const delivery::BackendEvent& event) {
         level = Level::warn;
     }
     std::vector<log::Field> fields{{"backend", event.backend}};
-    const auto add = [&fields](const char* name, const std::string& value) {
+    const auto add = [&fields](std::string_view name, std::string_view value) {  // which outlive the line
         if (!value.empty()) {
             fields.push_back({name, value});
         }
