@@ -534,6 +534,10 @@ void Process::run(std::shared_ptr<const Plan> plan, const queue::Envelope& envel
         flight->wire = std::move(wire);
         return begin_dialogue(flight, true, around_.timeline.now() - flight->wire->idle_since > 250);
     }
+    on_a_new_connection(flight);
+}
+
+void Process::on_a_new_connection(const std::shared_ptr<Flight>& flight) {
     connect(flight->plan->endpoint.to_string(), [this, flight](std::shared_ptr<Wire> wire, Trouble trouble) {
         if (trouble != Trouble::none) {
             for (std::size_t slot = 0; slot < flight->transaction.recipients.size(); ++slot) {
@@ -658,19 +662,7 @@ void Process::broke(const std::shared_ptr<Flight>& flight) {
         flight->wire->session->closed_by_gateway();
         flight->dialogue.reset();
         ++flight->waits;
-        connect(flight->plan->endpoint.to_string(), [this, flight](std::shared_ptr<Wire> wire, Trouble trouble) {
-            if (trouble != Trouble::none) {
-                for (std::size_t slot = 0; slot < flight->transaction.recipients.size(); ++slot) {
-                    flight->outcome(slot, lmtp_client::Outcome());
-                }
-                scheduler_.transaction_ended(flight->plan->number, trouble, "no connection", now());
-                ledger_.release_after_records(flight->plan->number, nullptr);
-                pump_soon();
-                return;
-            }
-            flight->wire = std::move(wire);
-            begin_dialogue(flight, false, false);
-        });
+        on_a_new_connection(flight);
         return;
     }
     flight->dialogue->closed("closed");

@@ -108,6 +108,7 @@ private:
     void connect(const std::string& endpoint, std::function<void(std::shared_ptr<Wire>, lmtp_client::Trouble)> then);
     void begin_dialogue(const std::shared_ptr<Flight>& flight, bool may_be_dead, bool rested);
     void converse(const std::shared_ptr<Flight>& flight);
+    void on_a_new_connection(const std::shared_ptr<Flight>& flight);
     void broke(const std::shared_ptr<Flight>& flight);
     void end(const std::shared_ptr<Flight>& flight);
     void unreadable(const delivery::Plan& plan, delivery::Scheduler::Unreadable why, const std::string& detail);
