@@ -19,10 +19,7 @@ Json json_of(const RecipientView& recipient) {
     json["state"] = queue::to_string(recipient.state);
     json["attempts"] = recipient.attempts;
     json["unknowns"] = recipient.unknowns;
-    json["next_attempt_at"] = nullptr;
-    if (recipient.next_attempt_at) {
-        json["next_attempt_at"] = queue::to_rfc3339(*recipient.next_attempt_at);
-    }
+    json["next_attempt_at"] = time_or_null(recipient.next_attempt_at);
     json["backend"] = recipient.backend;
     json["last_reply"] = recipient.last_reply;
     json["failed"] = recipient.failed;
@@ -39,9 +36,7 @@ RecipientView recipient_of(const Json& json) {
     view.state = state_of(need(json, "state"), "state");
     view.attempts = number32_at(json, "attempts");
     view.unknowns = number32_at(json, "unknowns");
-    if (const Json* at = find(json, "next_attempt_at")) {
-        view.next_attempt_at = instant_of(*at, "next_attempt_at");
-    }
+    view.next_attempt_at = instant_at(json, "next_attempt_at");
     view.backend = text_at(json, "backend");
     view.last_reply = text_at(json, "last_reply");
     view.failed = flag_at(json, "failed");
@@ -73,10 +68,7 @@ Json json_of(const queue::Totals& totals, std::uint64_t oldest_seconds) {
     json["messages"] = totals.messages;
     json["recipients"] = std::move(recipients);
     json["oldest_seconds"] = oldest_seconds;
-    json["oldest_at"] = nullptr;
-    if (totals.oldest) {
-        json["oldest_at"] = queue::to_rfc3339(*totals.oldest);
-    }
+    json["oldest_at"] = time_or_null(totals.oldest);
     return json;
 }
 
@@ -90,9 +82,7 @@ queue::Totals totals_of(const Json& json) {
             }
         }
     }
-    if (const Json* oldest = find(json, "oldest_at")) {
-        totals.oldest = instant_of(*oldest, "oldest_at");
-    }
+    totals.oldest = instant_at(json, "oldest_at");
     return totals;
 }
 

@@ -9,15 +9,6 @@ using namespace detail;  // NOLINT(google-build-using-namespace): this file is t
 
 namespace {
 
-Json json_of(const std::optional<queue::Instant>& instant) {
-    return instant ? Json(queue::to_rfc3339(*instant)) : Json(nullptr);
-}
-
-std::optional<queue::Instant> instant_at(const Json& object, const char* key) {
-    const Json* value = find(object, key);
-    return value == nullptr ? std::nullopt : std::optional(instant_of(*value, key));
-}
-
 Json json_of(const std::optional<BackendDecision>& decision) {
     if (!decision) {
         return nullptr;
@@ -41,15 +32,15 @@ Json json_of(const EndpointStatus& endpoint) {
     Json json;
     json["address"] = endpoint.address;
     json["state"] = endpoint.state;
-    json["since"] = json_of(endpoint.since);
-    json["next_probe_at"] = json_of(endpoint.next_probe_at);
+    json["since"] = time_or_null(endpoint.since);
+    json["next_probe_at"] = time_or_null(endpoint.next_probe_at);
     json["in_flight"] = endpoint.in_flight;
     json["allowed"] = endpoint.allowed;
     json["connections"] = endpoint.connections;
     json["latency_ms"] = static_cast<std::uint64_t>(std::max<std::int64_t>(endpoint.latency.count(), 0));
     json["one_by_one"] = endpoint.one_by_one;
     json["last_error"] = endpoint.last_error;
-    json["last_error_at"] = json_of(endpoint.last_error_at);
+    json["last_error_at"] = time_or_null(endpoint.last_error_at);
     return json;
 }
 
@@ -78,8 +69,8 @@ Json json_of(const WhyView& why) {
     json["state"] = queue::to_string(why.state);
     json["waits_for"] = why.waits_for;
     json["text"] = why.text;
-    json["since"] = json_of(why.since);
-    json["until"] = json_of(why.until);
+    json["since"] = time_or_null(why.since);
+    json["until"] = time_or_null(why.until);
     json["remedy"] = why.remedy;
     json["backend"] = why.backend;
     json["endpoint"] = why.endpoint;
@@ -122,7 +113,7 @@ Json detail::json_of(const BackendStatus& backend) {
     json["paused"] = control::json_of(backend.paused);
     json["brake"] = control::json_of(backend.brake);
     json["refusing"] = backend.refusing;
-    json["down_since"] = control::json_of(backend.down_since);
+    json["down_since"] = time_or_null(backend.down_since);
     json["backlog"] = backend.backlog;
     json["in_flight"] = backend.in_flight;
     json["endpoints"] = std::move(endpoints);

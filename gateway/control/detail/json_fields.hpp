@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -122,6 +123,15 @@ inline queue::Instant instant_of(const Json& value, const char* key) {
         bad(std::string("`") + key + "` is not a time");
     }
     return *instant;
+}
+
+inline std::optional<queue::Instant> instant_at(const Json& object, const char* key) {
+    const Json* value = find(object, key);
+    return value == nullptr ? std::nullopt : std::optional(instant_of(*value, key));
+}
+
+inline Json time_or_null(const std::optional<queue::Instant>& instant) {
+    return instant ? Json(queue::to_rfc3339(*instant)) : Json(nullptr);
 }
 
 inline queue::RecipientState state_of(const Json& value, const char* key) {
