@@ -45,6 +45,7 @@ TransactionEnd to_end(Connection::Ended ended, bool reused) {
     end.trouble = ended.trouble;
     end.detail = std::move(ended.detail);
     end.reused = reused;
+    end.transcript = std::move(ended.transcript);
     return end;
 }
 
@@ -60,12 +61,50 @@ public:
 
     asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction, OutcomeSink& outcomes,
                                         ClientOptions options) override {
+        return carry_out(std::move(endpoint), std::move(transaction), Purpose::deliver, outcomes, std::move(options));
+    }
+
+    asio::awaitable<TransactionEnd> ask(Endpoint endpoint, std::vector<mail::Mailbox> recipients, OutcomeSink& outcomes,
+                                        ClientOptions options) override {
+        Transaction transaction;
+        transaction.recipients.reserve(recipients.size());
+        for (mail::Mailbox& recipient : recipients) {
+            transaction.recipients.push_back({std::move(recipient), {}});
+        }
+        return carry_out(std::move(endpoint), std::move(transaction), Purpose::ask, outcomes, std::move(options));
+    }
+
+    asio::awaitable<TransactionEnd> probe(Endpoint endpoint, ClientOptions options) override {
         const std::shared_ptr<Pool> pool = pool_;
+        const std::shared_ptr<Connection> connection = pool->create(options);
+        std::optional<Connection::Ended> refused = co_await connection->open(endpoint, options);
+        if (refused) {
+            co_return to_end(std::move(*refused), false);
+        }
+        pool->part_from(connection);
+        TransactionEnd end;
+        end.abilities = connection->abilities();
+        co_return end;
+    }
+
+    void close_idle() override { pool_->close_idle(nullptr); }
+    void close_idle(const Endpoint& endpoint) override { pool_->close_idle(&endpoint); }
+
+private:
+    enum class Purpose : std::uint8_t { deliver, ask };
+
+    asio::awaitable<TransactionEnd> carry_out(Endpoint endpoint, Transaction transaction, Purpose purpose,
+                                              OutcomeSink& outcomes, ClientOptions options) {
+        const std::shared_ptr<Pool> pool = pool_;
+        detail::DialogueOptions dialogue;
+        dialogue.protocol = endpoint.protocol;
+        dialogue.bdat_size_max = options.bdat_size_max;
+        dialogue.ask_only = purpose == Purpose::ask;
         std::shared_ptr<Connection> connection = pool->take(endpoint, options);
         const bool reused = connection != nullptr;
         if (reused) {
-            const bool rested = Connection::Clock::now() - connection->idle_since > trusted_idle_max;
-            const detail::DialogueOptions dialogue{endpoint.protocol, options.bdat_size_max, rested};
+            dialogue.envelope_first = Connection::Clock::now() - connection->idle_since > trusted_idle_max;
+            outcomes.begins(connection->encryption());
             Connection::Ended ended = co_await connection->run(transaction, dialogue, true, outcomes, options);
             if (!ended.was_dead) {
                 co_return concluded(pool, std::move(connection), std::move(ended), true);
@@ -77,30 +116,17 @@ public:
             settle_not_tried(transaction, outcomes);
             co_return to_end(std::move(*refused), false);
         }
-        const detail::DialogueOptions dialogue{endpoint.protocol, options.bdat_size_max, false};
+        dialogue.envelope_first = false;
+        outcomes.begins(connection->encryption());
         Connection::Ended ended = co_await connection->run(transaction, dialogue, false, outcomes, options);
         co_return concluded(pool, std::move(connection), std::move(ended), false);
     }
 
-    asio::awaitable<TransactionEnd> probe(Endpoint endpoint, ClientOptions options) override {
-        const std::shared_ptr<Pool> pool = pool_;
-        const std::shared_ptr<Connection> connection = pool->create(options);
-        std::optional<Connection::Ended> refused = co_await connection->open(endpoint, options);
-        if (refused) {
-            co_return to_end(std::move(*refused), false);
-        }
-        pool->part_from(connection);
-        co_return TransactionEnd();
-    }
-
-    void close_idle() override { pool_->close_idle(nullptr); }
-    void close_idle(const Endpoint& endpoint) override { pool_->close_idle(&endpoint); }
-
-private:
     static TransactionEnd concluded(const std::shared_ptr<Pool>& pool, std::shared_ptr<Connection> connection,
                                     Connection::Ended ended, bool reused) {
         const bool reusable = ended.reusable;
         TransactionEnd end = to_end(std::move(ended), reused);
+        end.abilities = connection->abilities();
         if (reusable) {
             end.lease = std::make_shared<Lease>(pool, std::move(connection));
         } else {
@@ -113,6 +139,17 @@ private:
 };
 
 }  // namespace
+
+asio::awaitable<TransactionEnd> Client::ask(Endpoint, std::vector<mail::Mailbox> recipients, OutcomeSink& outcomes,
+                                            ClientOptions) {
+    for (std::size_t slot = 0; slot < recipients.size(); ++slot) {
+        outcomes.outcome(slot, Outcome());
+    }
+    TransactionEnd end;
+    end.trouble = Trouble::connect;
+    end.detail = "nobody is asked here";
+    co_return end;
+}
 
 std::unique_ptr<Client> make_client(asio::any_io_executor executor) {
     return std::make_unique<PooledClient>(std::move(executor));

@@ -13,13 +13,16 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "lmtp-client/tls.hpp"
 #include "lmtp-client/transaction.hpp"
 
 namespace postern::lmtp_client {
 
 struct ClientOptions {
     std::string hostname;  ///< for LHLO, EHLO and HELO
+    Security security;
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
     std::chrono::milliseconds reply_timeout = std::chrono::minutes(5);  ///< for one reply, to its last octet
     std::chrono::milliseconds idle_max = std::chrono::seconds(30);      ///< an idle connection is closed after this
@@ -39,6 +42,13 @@ public:
     /// one, silently and once.
     virtual boost::asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction,
                                                        OutcomeSink& outcomes, ClientOptions options) = 0;
+
+    /// Asks about recipients without giving a message: MAIL FROM:<>, a RCPT for each, RSET, in one write when the store
+    /// knows PIPELINING; on a connection as run() takes it. `replied` is a recipient only by the reply to its own RCPT;
+    /// what MAIL is answered, a 421, or "too many recipients" is nobody's answer (`not_tried`). A client that only
+    /// delivers asks nobody, and says so.
+    virtual boost::asio::awaitable<TransactionEnd> ask(Endpoint endpoint, std::vector<mail::Mailbox> recipients,
+                                                       OutcomeSink& outcomes, ClientOptions options);
 
     /// Connects, LHLO (EHLO), QUIT: is the store there? For the circuit's probe.
     virtual boost::asio::awaitable<TransactionEnd> probe(Endpoint endpoint, ClientOptions options) = 0;

@@ -1,4 +1,6 @@
 // The written form of a store's address.
+#include <arpa/inet.h>
+
 #include <charconv>
 
 #include "lmtp-client/transaction.hpp"
@@ -19,6 +21,18 @@ std::string Endpoint::to_string() const {
     const bool is_ipv6 = host.find(':') != std::string::npos;
     out += is_ipv6 ? "[" + host + "]" : host;
     return out + ":" + std::to_string(port);
+}
+
+bool Endpoint::is_local() const {
+    if (!unix_path.empty()) {
+        return true;
+    }
+    in_addr four{};
+    in6_addr six{};
+    if (::inet_pton(AF_INET, host.c_str(), &four) == 1) {
+        return (ntohl(four.s_addr) >> 24) == 127;
+    }
+    return ::inet_pton(AF_INET6, host.c_str(), &six) == 1 && IN6_IS_ADDR_LOOPBACK(&six);
 }
 
 std::optional<Endpoint> parse_endpoint(std::string_view text) {

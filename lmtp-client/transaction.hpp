@@ -35,6 +35,8 @@ struct Endpoint {
     Protocol protocol = Protocol::lmtp;
 
     [[nodiscard]] std::string to_string() const;
+    /// On this machine: a Unix socket, or an address (not a name) of the loopback.
+    [[nodiscard]] bool is_local() const;
     friend bool operator==(const Endpoint&, const Endpoint&) = default;
     friend auto operator<=>(const Endpoint&, const Endpoint&) = default;
 };
@@ -72,6 +74,7 @@ struct Transaction {
     std::uint64_t size = 0;                        ///< octets of the content
     bool body_8bit = false;                        ///< the content has octets above 127
     bool smtputf8 = false;                         ///< envelope or header need SMTPUTF8
+    bool require_tls = false;                      ///< REQUIRETLS (RFC 8689): see Dialogue for what that asks of whom
     mail::DsnMessageOptions dsn;
     std::shared_ptr<ContentSource> content;
 };
@@ -87,7 +90,19 @@ enum class Fate : std::uint8_t {
 
 struct Outcome {
     Fate fate = Fate::not_tried;
-    mail::Reply reply;  ///< with replied and unable
+    mail::Reply reply;           ///< with replied and unable
+    bool of_its_own = false;     ///< with replied: to its own RCPT, or its own after the data; not one that was for all
+    bool dsn_passed_on = false;  ///< the store knows DSN, and so reports a success itself when it is to be reported
+    std::string peer{};          ///< who said it, when that is not the endpoint: "mx1.example.com[192.0.2.1]:25"
+};
+
+/// What a store said of itself in its answer to LHLO (EHLO), as far as it decides what it can be given at all.
+struct Abilities {
+    bool smtputf8 = false;        ///< RFC 6531
+    bool eight_bit_mime = false;  ///< RFC 6152
+    std::uint64_t size_max = 0;   ///< RFC 1870; 0: it named no limit
+
+    friend bool operator==(const Abilities&, const Abilities&) = default;
 };
 
 /// Whose fault a transaction that did not run to its end was.
@@ -104,7 +119,12 @@ enum class Trouble : std::uint8_t {
 struct TransactionEnd {
     Trouble trouble = Trouble::none;
     std::string detail;  ///< for log and operator: "connection refused", "421 4.3.2 going down", ... A stranger's text.
-    bool reused = false;  ///< ran on a connection that had served before
+    bool reused = false;                 ///< ran on a connection that had served before
+    std::optional<Abilities> abilities;  ///< as told on this connection; nullopt: it never came so far
+    /// What was said, when somebody was refused, deferred or left in doubt, or with trouble; else empty. A line for
+    /// each line, with the time since the beginning; of the content its size alone. At most some 24 KiB of a stranger's
+    /// text.
+    std::string transcript;
     /// Keeps the connection from taking its next transaction. Let go of it once the outcomes are recorded, so that a
     /// power cut repeats few deliveries; the connection then goes back to the pool, or is closed when the dialogue
     /// broke.
@@ -115,6 +135,9 @@ struct TransactionEnd {
 class OutcomeSink {
 public:
     virtual ~OutcomeSink() = default;
+    /// The transaction is tried on a connection: once, or again on another. `tls`: protocol
+    /// and cipher of its session; empty: in clear.
+    virtual void begins(const std::string& tls) { static_cast<void>(tls); }
     virtual void outcome(std::size_t slot, Outcome outcome) = 0;
 };
 

@@ -7,8 +7,8 @@ namespace postern::queue {
 
 namespace {
 
-constexpr std::array<std::string_view, 7> state_names = {"ready",  "waiting",   "unknown", "held",
-                                                         "parked", "delivered", "removed"};
+constexpr std::array<std::string_view, 8> state_names = {"ready",  "waiting",   "unknown", "held",
+                                                         "parked", "delivered", "removed", "returned"};
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 #include "queue/other_writers.hpp"
 
 #include <fcntl.h>
-#include <sqlite3.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -44,8 +43,6 @@ bool has_wal_reset_bug(int version_number) {
                                (version_number >= 3'050'007 && version_number < 3'051'000);
     return version_number >= 3'007'000 && version_number < 3'051'003 && !mended_series;
 }
-
-bool has_wal_reset_bug() { return has_wal_reset_bug(sqlite3_libversion_number()); }
 
 std::vector<long> other_writers(const std::filesystem::path& queue) {
     std::error_code error;

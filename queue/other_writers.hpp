@@ -11,8 +11,6 @@ namespace postern::queue {
 /// checkpoint at the same moment in WAL mode: 3.7.0 to 3.51.2, but for the mended 3.44.6 and 3.50.7 and what follows
 /// them in their series. Postern is not touched by it, as one connection alone writes.
 [[nodiscard]] bool has_wal_reset_bug(int version_number);
-/// Of the library that this process runs on.
-[[nodiscard]] bool has_wal_reset_bug();
 
 /// Processes that have the queue at `queue` open for writing, without the gateway (or command) that holds its lock and
 /// without this process. Sees what /proc shows to this user.

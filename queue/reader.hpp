@@ -1,6 +1,6 @@
 // Reads the queue beside the writer: contents for delivery, and what operators ask. Its own read-only connection;
-// never writes, never checkpoints, and holds no read transaction longer than one call, so that the log cannot grow
-// behind it.
+// never writes, never checkpoints, and holds no read transaction longer than one call, or where a call is long than a
+// page of it, so that the log cannot grow behind it.
 //
 // Threads: one at a time; open one Reader per thread. Calls block on the disk.
 #pragma once
@@ -15,6 +15,7 @@
 
 #include "queue/filter.hpp"
 #include "queue/message.hpp"
+#include "queue/miscount.hpp"
 #include "queue/store.hpp"
 
 namespace postern::queue {
@@ -43,8 +44,13 @@ struct ShapeCell {
     std::vector<std::uint64_t> counts;  ///< by age bucket, as asked
 };
 
+/// Which rows of the history. A row matches as a recipient does in the queue, with three differences: `states` are the
+/// states that the event led to, the ages are the row's own, and `limit` counts messages that have a row which matches.
+/// Senders and clients are the message's, whichever row.
 struct HistoryFilter {
-    Filter filter;  ///< ids, recipients, senders, domains, backends, ages, reply and limit are used
+    Filter filter;
+    /// Of failed transactions: behind the last row of each its transcript, as an event `transcript`.
+    bool transcripts = false;
 };
 
 /// The schedulable recipients of one domain that name one backend.
@@ -54,6 +60,11 @@ struct BacklogCell {
     std::uint64_t recipients = 0;
 };
 
+struct BacklogSurvey {
+    std::vector<BacklogCell> cells;
+    Miscount miscount;
+};
+
 class Reader {
 public:
     virtual ~Reader() = default;
@@ -61,8 +72,12 @@ public:
     /// Envelope and recipients, or why not. Verifies no checksum.
     [[nodiscard]] virtual Result<QueuedMessage, ReadError> find(MessageId id) = 0;
 
-    /// Verifies the checksum over envelope and content; reads all of the content once. not_found, damaged or failed.
-    [[nodiscard]] virtual Result<void, ReadError> verify(MessageId id) = 0;
+    /// Several as they stand at one moment, in the order of `ids`; those that are gone are left out. Quicker than one
+    /// by one, and they are in memory all at once.
+    [[nodiscard]] virtual Result<std::vector<QueuedMessage>, ReadError> find(const std::vector<MessageId>& ids) = 0;
+
+    /// The envelope, once the checksum over it, the recipients and the content was found right; reads all of them once.
+    [[nodiscard]] virtual Result<Envelope, ReadError> verify(MessageId id) = 0;
 
     /// Part `number` (from 0) of the content; an empty string behind the last.
     [[nodiscard]] virtual Result<std::string, ReadError> content_part(MessageId id, std::uint32_t number) = 0;
@@ -72,7 +87,8 @@ public:
     [[nodiscard]] virtual Result<void, ReadError> list(const Filter& filter, Instant now,
                                                        const std::function<bool(const QueuedMessage&)>& each) = 0;
 
-    /// The undone recipients that match, in the order of message and ordinal: what a command acts on.
+    /// The undone recipients that match, in the order of message and ordinal: what a command acts on. `each` must not
+    /// block: a read transaction is open for a page of messages.
     [[nodiscard]] virtual Result<void, ReadError> match(
         const Filter& filter, Instant now, const std::function<bool(const QueuedMessage&, const Recipient&)>& each) = 0;
 
@@ -86,13 +102,14 @@ public:
                                                                           Instant now) = 0;
 
     /// Schedulable recipients by backend and domain: what must be routed, and how much waits for whom. One pass over
-    /// all of them.
-    [[nodiscard]] virtual Result<std::vector<BacklogCell>, ReadError> backlog() = 0;
+    /// all recipients, which also tells whether they are as many as was counted along.
+    [[nodiscard]] virtual Result<BacklogSurvey, ReadError> backlog() = 0;
 
     /// What was decided about backends and holds until it is taken back.
     [[nodiscard]] virtual Result<std::vector<BackendMark>, ReadError> marks() = 0;
 
-    /// The history, oldest first.
+    /// The history: the gateway's own rows, then message by message, the oldest first. No read transaction is open
+    /// while `each` runs.
     [[nodiscard]] virtual Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                                           const std::function<bool(const HistoryEvent&)>& each) = 0;
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <optional>
+#include <set>
 #include <utility>
 
 #include "queue/detail/codec.hpp"
@@ -91,7 +93,8 @@ public:
           content_(*queue_, "SELECT parts, checksum, content FROM message WHERE id = ?1") {}
 
     Result<QueuedMessage, ReadError> find(MessageId id) override;
-    Result<void, ReadError> verify(MessageId id) override;
+    Result<std::vector<QueuedMessage>, ReadError> find(const std::vector<MessageId>& ids) override;
+    Result<Envelope, ReadError> verify(MessageId id) override;
     Result<std::string, ReadError> content_part(MessageId id, std::uint32_t number) override;
     Result<void, ReadError> list(const Filter& filter, Instant now,
                                  const std::function<bool(const QueuedMessage&)>& each) override;
@@ -100,7 +103,7 @@ public:
     Result<Totals, ReadError> totals() override;
     Result<std::vector<ShapeCell>, ReadError> shape(ShapeBy by, const std::vector<Duration>& bounds,
                                                     Instant now) override;
-    Result<std::vector<BacklogCell>, ReadError> backlog() override;
+    Result<BacklogSurvey, ReadError> backlog() override;
     Result<std::vector<BackendMark>, ReadError> marks() override;
     Result<void, ReadError> history(const HistoryFilter& filter, Instant now,
                                     const std::function<bool(const HistoryEvent&)>& each) override;
@@ -160,10 +163,24 @@ Result<QueuedMessage, ReadError> SqliteReader::find(MessageId id) {
     });
 }
 
-Result<void, ReadError> SqliteReader::verify(MessageId id) {
-    return guarded<void>([&]() -> Result<void, ReadError> {
+Result<std::vector<QueuedMessage>, ReadError> SqliteReader::find(const std::vector<MessageId>& ids) {
+    using Messages = std::vector<QueuedMessage>;
+    return guarded<Messages>([&]() -> Result<Messages, ReadError> {
         const ReadTransaction transaction(*queue_);
-        const auto message = read_message(id);
+        Messages messages;
+        for (const MessageId id : ids) {
+            if (auto message = read_message(id)) {
+                messages.push_back(std::move(*message));
+            }
+        }
+        return messages;
+    });
+}
+
+Result<Envelope, ReadError> SqliteReader::verify(MessageId id) {
+    return guarded<Envelope>([&]() -> Result<Envelope, ReadError> {
+        const ReadTransaction transaction(*queue_);
+        auto message = read_message(id);
         if (!message) {
             return ReadError::not_found;
         }
@@ -192,7 +209,7 @@ Result<void, ReadError> SqliteReader::verify(MessageId id) {
             last_error_ = "the checksum over envelope and content does not fit";
             return ReadError::damaged;
         }
-        return {};
+        return std::move(message->envelope);
     });
 }
 
@@ -281,7 +298,14 @@ Result<void, ReadError> SqliteReader::match(const Filter& filter, Instant now,
             return {};
         }
         Statement ordinals(*queue_, select_ordinals(sql));
+        // One for many statements: each would begin and end its own, and take and drop the locks for it.
+        std::optional<ReadTransaction> transaction;
+        std::size_t looked_at = 0;
         walk(sql, filter, [&](MessageId id) {
+            if (looked_at++ % static_cast<std::size_t>(page_size) == 0) {
+                transaction.reset();
+                transaction.emplace(*queue_);
+            }
             const auto message = read_message(id);
             if (!message) {
                 return true;
@@ -317,7 +341,7 @@ Result<Totals, ReadError> SqliteReader::totals() {
             auto rows = states.rows();
             while (rows.step()) {
                 const std::int64_t state = states.integer(0);
-                if (state >= 0 && state <= static_cast<std::int64_t>(RecipientState::removed)) {
+                if (state >= 0 && state <= static_cast<std::int64_t>(last_recipient_state)) {
                     totals.recipients[static_cast<RecipientState>(state)] =
                         static_cast<std::uint64_t>(states.integer(1));
                 }
@@ -361,20 +385,58 @@ Result<std::vector<ShapeCell>, ReadError> SqliteReader::shape(ShapeBy by, const 
     });
 }
 
-Result<std::vector<BacklogCell>, ReadError> SqliteReader::backlog() {
-    using Cells = std::vector<BacklogCell>;
-    return guarded<Cells>([&]() -> Result<Cells, ReadError> {
+namespace {
+
+/// How many there are; `counted` is what the file says.
+class Recount {
+public:
+    void add(std::int64_t message, std::int64_t state) {
+        counts_.messages += message != message_ ? 1 : 0;
+        message_ = message;
+        add_recipients(state, 1);
+    }
+    [[nodiscard]] Miscount against_file(Connection& queue) {
+        counts_.messages -= queue.query_integer("SELECT value FROM meta WHERE key = 'messages'");
+        Statement counted(queue, "SELECT state, recipients FROM recipient_count");
+        auto rows = counted.rows();
+        while (rows.step()) {
+            add_recipients(counted.integer(0), -counted.integer(1));
+        }
+        std::erase_if(counts_.recipients, [](const auto& each) { return each.second == 0; });
+        return std::move(counts_);
+    }
+
+private:
+    void add_recipients(std::int64_t state, std::int64_t count) {
+        if (state >= 0 && state <= static_cast<std::int64_t>(RecipientState::removed)) {
+            counts_.recipients[static_cast<RecipientState>(state)] += count;
+        }
+    }
+    Miscount counts_;
+    std::int64_t message_ = 0;  ///< of the row before
+};
+
+}  // namespace
+
+Result<BacklogSurvey, ReadError> SqliteReader::backlog() {
+    return guarded<BacklogSurvey>([&]() -> Result<BacklogSurvey, ReadError> {
+        const ReadTransaction transaction(*queue_);
         // One walk along the table, counted here: SQLite would sort a million rows to group them.
-        Statement select(*queue_, "SELECT backend, domain FROM recipient NOT INDEXED WHERE state <= 2");
+        Statement select(*queue_, "SELECT message, state, backend, domain FROM recipient NOT INDEXED ORDER BY message");
         std::map<std::string, std::map<std::string, std::uint64_t, std::less<>>, std::less<>> counts;
+        Recount recount;
         auto rows = select.rows();
         while (rows.step()) {
-            const std::string_view backend = select.text(0);
+            recount.add(select.integer(0), select.integer(1));
+            if (!is_schedulable(static_cast<RecipientState>(select.integer(1)))) {
+                continue;
+            }
+            const std::string_view backend = select.text(2);
             auto domains = counts.find(backend);
             if (domains == counts.end()) {
                 domains = counts.emplace(backend, std::map<std::string, std::uint64_t, std::less<>>()).first;
             }
-            const std::string_view domain = select.text(1);
+            const std::string_view domain = select.text(3);
             const auto count = domains->second.find(domain);
             if (count == domains->second.end()) {
                 domains->second.emplace(domain, 1);
@@ -382,13 +444,14 @@ Result<std::vector<BacklogCell>, ReadError> SqliteReader::backlog() {
                 ++count->second;
             }
         }
-        Cells cells;
+        BacklogSurvey survey;
         for (const auto& [backend, domains] : counts) {
             for (const auto& [domain, count] : domains) {
-                cells.push_back({backend, domain, count});
+                survey.cells.push_back({backend, domain, count});
             }
         }
-        return cells;
+        survey.miscount = recount.against_file(*queue_);
+        return survey;
     });
 }
 
@@ -405,36 +468,195 @@ Result<std::vector<BackendMark>, ReadError> SqliteReader::marks() {
     });
 }
 
+/// Whether a message was accepted as a filter asks, for the rows of one message after another.
+class Acceptances {
+public:
+    /// SQL calls it as accepted_as_asked(MESSAGE).
+    Acceptances(ReadConnection& file, const std::string& conditions)
+        : select_(*file, "SELECT 1 FROM history AS a WHERE a.message = ?1 AND a.event = 'accepted'" + conditions) {
+        sqlite3_create_function((*file).handle(), "accepted_as_asked", 1, SQLITE_UTF8, this, sql_asked, nullptr,
+                                nullptr);
+    }
+    Acceptances(const Acceptances&) = delete;
+    Acceptances& operator=(const Acceptances&) = delete;
+
+private:
+    static void sql_asked(sqlite3_context* context, int, sqlite3_value** arguments) {
+        auto& self = *static_cast<Acceptances*>(sqlite3_user_data(context));
+        try {
+            sqlite3_result_int(context, self.holds_for(sqlite3_value_int64(arguments[0])) ? 1 : 0);
+        } catch (const SqliteError& error) {
+            sqlite3_result_error(context, error.what(), -1);
+            sqlite3_result_error_code(context, error.extended_code());
+        }
+    }
+    bool holds_for(std::int64_t message) {
+        if (message_ != message) {
+            select_.bind(1, message);
+            auto rows = select_.rows();
+            answer_ = rows.step();
+            message_ = message;
+        }
+        return answer_;
+    }
+
+    Statement select_;
+    std::optional<std::int64_t> message_;
+    bool answer_ = false;
+};
+
+/// One walk over the history, in pages: a slow reader of the answer must not keep a read transaction open.
+class HistoryWalk {
+public:
+    HistoryWalk(const std::filesystem::path& file, const HistoryFilter& filter, Instant now)
+        : file_(file),
+          sql_(history_sql(filter.filter, now)),
+          acceptances_(file_, sql_.on_acceptance),
+          ids_(filter.filter.ids),
+          left_(filter.filter.limit.value_or(UINT64_MAX)),
+          page_(*file_, "SELECT " + std::string(history_columns) +
+                            ", h.number FROM history AS h WHERE (h.message, h.number) > (?1, ?2) AND h.message <= ?3" +
+                            sql_.conditions + " ORDER BY h.message, h.number LIMIT ?4"),
+          transcript_(
+              *file_,
+              "SELECT at, backend, endpoint, duration, text FROM transcript WHERE message = ?1 AND session = ?2 "
+              "ORDER BY number"),
+          with_transcripts_(filter.transcripts) {
+        file_.use(sql_.tests);
+        std::sort(ids_.begin(), ids_.end());
+        ids_.erase(std::unique(ids_.begin(), ids_.end()), ids_.end());
+    }
+
+    void run(const std::function<bool(const HistoryEvent&)>& each) {
+        if (ids_.empty()) {
+            (void)walk(INT64_MIN, INT64_MAX, each);
+        }
+        for (const MessageId id : ids_) {
+            if (!walk(id.value() - 1, id.value(), each)) {
+                return;
+            }
+        }
+    }
+
+private:
+    struct Page {
+        std::vector<HistoryEvent> events;
+        bool last = false;
+    };
+
+    /// The messages in (after, until]. False: it is enough.
+    bool walk(std::int64_t after, std::int64_t until, const std::function<bool(const HistoryEvent&)>& each) {
+        after_ = {after, INT64_MAX};
+        while (true) {
+            const Page page = next_page(until);
+            for (const HistoryEvent& event : page.events) {
+                if (event.message != message_) {
+                    if (event.message != MessageId() && left_-- == 0) {
+                        (void)tell_transcripts(each);
+                        return false;
+                    }
+                    message_ = event.message;
+                }
+                if (!tell(event, each)) {
+                    return false;
+                }
+            }
+            if (page.last) {
+                return tell_transcripts(each);
+            }
+        }
+    }
+
+    Page next_page(std::int64_t until) {
+        Page page;
+        page_.bind(1, after_.first).bind(2, after_.second).bind(3, until).bind(4, page_size);
+        auto rows = page_.rows();
+        while (rows.step()) {
+            page.events.push_back(read_history_event(page_));
+            after_ = {page.events.back().message.value(), page_.integer(history_column_count)};
+        }
+        page.last = static_cast<std::int64_t>(page.events.size()) < page_size;
+        return page;
+    }
+
+    /// The rows of a transaction stand together but for what happened beside it; its transcript comes behind the first
+    /// of them that stand together.
+    bool tell(const HistoryEvent& event, const std::function<bool(const HistoryEvent&)>& each) {
+        if (with_transcripts_ && (event.message != said_in_ || event.session != session_)) {
+            if (!tell_transcripts(each)) {
+                return false;
+            }
+            if (said_in_ != event.message) {
+                told_.clear();
+            }
+            said_in_ = event.message;
+            session_ = event.session;
+        }
+        return each(event);
+    }
+
+    bool tell_transcripts(const std::function<bool(const HistoryEvent&)>& each) {
+        std::vector<HistoryEvent> transcripts;
+        if (with_transcripts_ && !session_.empty() && told_.insert(session_).second) {
+            transcript_.bind(1, said_in_.value()).bind(2, session_);
+            auto rows = transcript_.rows();
+            while (rows.step()) {
+                HistoryEvent event;
+                event.message = said_in_;
+                event.event = "transcript";
+                event.at = from_stored(transcript_.integer(0));
+                event.backend = transcript_.text(1);
+                event.endpoint = transcript_.text(2);
+                event.duration = Duration(transcript_.integer(3));
+                event.transcript = transcript_.text(4);
+                event.session = session_;
+                transcripts.push_back(std::move(event));
+            }
+        }
+        session_.clear();
+        return std::all_of(transcripts.begin(), transcripts.end(), each);
+    }
+
+    ReadConnection file_;
+    HistorySql sql_;
+    Acceptances acceptances_;
+    std::vector<MessageId> ids_;
+    std::uint64_t left_;  ///< messages; what is about the gateway does not count
+    Statement page_;
+    Statement transcript_;
+    bool with_transcripts_;
+    std::pair<std::int64_t, std::int64_t> after_;  ///< message and number
+    std::optional<MessageId> message_;             ///< of the row before
+    MessageId said_in_;                            ///< with session_: the transcripts that are still to be told
+    std::string session_;
+    std::set<std::string> told_;  ///< sessions of said_in_ whose transcripts were
+};
+
 Result<void, ReadError> SqliteReader::history(const HistoryFilter& filter, Instant now,
                                               const std::function<bool(const HistoryEvent&)>& each) {
+    const std::filesystem::path path = history_path(file_);
     struct stat entry {};
-    if (::stat(history_path(file_).c_str(), &entry) != 0) {
+    if (::stat(path.c_str(), &entry) != 0) {
         return {};
     }
     return guarded<void>([&]() -> Result<void, ReadError> {
-        ReadConnection file(history_path(file_));
-        const HistorySql sql = history_sql(filter.filter, now);
-        file.use(sql.tests);
-        std::string ids;
-        for (const MessageId id : filter.filter.ids) {
-            ids += (ids.empty() ? " AND e.message IN (" : ",") + std::to_string(id.value());
-        }
-        ids += ids.empty() ? "" : ")";
-        // With domain_of() and the columns of an event named as history_columns names them.
-        std::string columns(history_columns);
-        for (std::size_t at = 0; (at = columns.find("h.", at)) != std::string::npos; ++at) {
-            columns[at] = 'e';
-        }
-        Statement select(*file, "SELECT " + columns + " FROM history AS e WHERE 1" + ids + sql.conditions +
-                                    " ORDER BY e.message, e.number LIMIT ?1");
-        select.bind(
-            1, static_cast<std::int64_t>(std::min<std::uint64_t>(filter.filter.limit.value_or(INT64_MAX), INT64_MAX)));
-        auto rows = select.rows();
-        while (rows.step()) {
-            if (!each(read_history_event(select))) {
-                break;
+        {
+            Connection probe(path, OpenMode::read_only);
+            const SchemaState state = history_schema_state(probe);
+            if (state == SchemaState::empty) {
+                return {};  // a gateway has just begun to make it
+            }
+            if (state != SchemaState::current) {
+                last_error_ =
+                    path.string() + (state == SchemaState::newer ? " was written by a newer version of postern"
+                                     : state == SchemaState::older
+                                         ? " is of an older version of postern: start the gateway once, which "
+                                           "brings it up to date"
+                                         : " is not a history that this version can read");
+                return ReadError::failed;
             }
         }
+        HistoryWalk(path, filter, now).run(each);
         return {};
     });
 }
@@ -456,7 +678,10 @@ Result<std::unique_ptr<Reader>, OpenError> open_reader(const std::filesystem::pa
             OpenError error;
             error.kind = state == SchemaState::newer ? OpenError::Kind::newer_schema : OpenError::Kind::damaged;
             error.text = path.string() + (state == SchemaState::newer ? " was written by a newer version of postern"
-                                                                      : " is not a queue that this version can read");
+                                          : state == SchemaState::older
+                                              ? " was written by an older version of postern; the next start "
+                                                "of the gateway brings it up to date"
+                                              : " is not a queue that this version can read");
             return error;
         }
         std::unique_ptr<Reader> reader = std::make_unique<SqliteReader>(path);

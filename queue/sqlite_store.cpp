@@ -12,8 +12,10 @@
 #include "queue/detail/codec.hpp"
 #include "queue/detail/database_file.hpp"
 #include "queue/detail/disk_reserve.hpp"
+#include "queue/detail/disk_room.hpp"
 #include "queue/detail/file_lock.hpp"
 #include "queue/detail/history_log.hpp"
+#include "queue/detail/record_command.hpp"
 #include "queue/detail/writer.hpp"
 
 namespace postern::queue {
@@ -111,6 +113,18 @@ private:
     StoreCompletion done_;
 };
 
+/// For what the disk has no room; answered in its turn.
+class NoRoomCommand final : public Command {
+public:
+    explicit NoRoomCommand(StoreCompletion done) : done_(std::move(done)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables&, BatchEffects&) override {}
+    void finish(StoreStatus status) override { done_(status == StoreStatus::stored ? StoreStatus::disk_full : status); }
+
+private:
+    StoreCompletion done_;
+};
+
 class AbortCommand final : public Command {
 public:
     explicit AbortCommand(MessageId id) : id_(id) {}
@@ -125,6 +139,8 @@ private:
 class CommitCommand final : public Command {
 public:
     struct Parts {
+        explicit Parts(detail::DiskRoom::Promise promise) : room(std::move(promise)) {}
+        detail::DiskRoom::Promise room;
         std::shared_ptr<CommittedMessage> message;
         std::shared_ptr<Incoming> incoming;
         std::shared_ptr<const std::string> content;  ///< behind the chunks
@@ -153,6 +169,7 @@ public:
             status = parts_.incoming->status;
         }
         if (status == StoreStatus::stored) {
+            parts_.room.written();
             parts_.history->add(std::move(parts_.event));
         } else if (parts_.chunks > 0) {
             parts_.writer->push(std::make_unique<AbortCommand>(parts_.message->envelope.id));
@@ -164,38 +181,6 @@ private:
     Parts parts_;
     bool inserted_ = false;      ///< in the open transaction
     bool was_inserted_ = false;  ///< in the one that was rolled back
-};
-
-class RecordCommand final : public Command {
-public:
-    RecordCommand(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done,
-                  detail::HistoryLog& history)
-        : updates_(std::move(updates)), events_(std::move(events)), done_(std::move(done)), history_(history) {}
-    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
-    void execute(Tables& tables, BatchEffects& effects) override {
-        const RecipientUpdate* const end = updates_.data() + updates_.size();
-        for (const RecipientUpdate* first = updates_.data(); first != end;) {
-            const RecipientUpdate* last = first + 1;
-            while (last != end && last->message == first->message) {
-                ++last;
-            }
-            effects.messages -= tables.apply(first, last) ? 1 : 0;
-            first = last;
-        }
-        effects.updates += updates_.size();
-    }
-    void finish(StoreStatus status) override {
-        if (status == StoreStatus::stored) {
-            history_.add(std::move(events_));
-        }
-        done_(status);
-    }
-
-private:
-    std::vector<RecipientUpdate> updates_;
-    std::vector<HistoryEvent> events_;
-    StoreCompletion done_;
-    detail::HistoryLog& history_;
 };
 
 /// A question whose answer is told at the end of its flush.
@@ -221,6 +206,58 @@ private:
     Done done_;
 };
 
+/// Gives recipients of some domains other backends, a stretch in each command, so that what others want gets its turn
+/// between them. A result or a call changes the place of a recipient meanwhile: so it begins again, until it finds
+/// nothing to change any more.
+class ReassignCommand final : public Command {
+public:
+    struct Order {
+        std::string from;
+        DomainMoves moves;
+        std::size_t stretch = 0;  ///< recipients to look at in one command
+        std::function<void(Result<std::size_t, StoreStatus>)> done;
+    };
+    ReassignCommand(detail::Writer& writer, Order order) : writer_(writer), order_(std::move(order)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables& tables, BatchEffects&) override {
+        next_ = here_;  // anew after a rollback
+        for (std::size_t left = order_.stretch; left > 0 && !next_.ended;) {
+            const std::size_t looked_at = next_.walk.looked_at;
+            tables.reassign(next_.walk, order_.from, order_.moves, left);
+            left -= next_.walk.looked_at - looked_at;
+            if (next_.walk.ended) {
+                next_.changed += next_.walk.changed;
+                next_.ended = next_.walk.changed == 0;
+                next_.walk = Tables::Walk();
+            }
+        }
+    }
+    void finish(StoreStatus status) override {
+        if (status != StoreStatus::stored) {
+            order_.done(Result<std::size_t, StoreStatus>(boost::system::in_place_error, status));
+        } else if (next_.ended) {
+            order_.done(Result<std::size_t, StoreStatus>(boost::system::in_place_value, next_.changed));
+        } else if (writer_.is_ending()) {
+            order_.done(Result<std::size_t, StoreStatus>(boost::system::in_place_error, StoreStatus::failed));
+        } else {
+            auto rest = std::make_unique<ReassignCommand>(writer_, std::move(order_));
+            rest->here_ = next_;
+            writer_.push(std::move(rest));
+        }
+    }
+
+private:
+    struct Progress {
+        Tables::Walk walk;
+        std::size_t changed = 0;  ///< in walks before this one
+        bool ended = false;
+    };
+    detail::Writer& writer_;
+    Order order_;
+    Progress here_;
+    Progress next_;
+};
+
 class ChangeCommand final : public Command {
 public:
     ChangeCommand(std::function<void(Tables&)> change, StoreCompletion done)
@@ -234,6 +271,34 @@ private:
     StoreCompletion done_;
 };
 
+class MendCommand final : public Command {
+public:
+    MendCommand(Miscount miscount, StoreCompletion done) : miscount_(std::move(miscount)), done_(std::move(done)) {}
+    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
+    void execute(Tables& tables, BatchEffects& effects) override {
+        tables.mend_counts(miscount_.recipients);
+        effects.messages += miscount_.messages;
+    }
+    void finish(StoreStatus status) override { done_(status); }
+
+private:
+    Miscount miscount_;
+    StoreCompletion done_;
+};
+
+detail::DiskRoom::Measure measure_of(const SqliteStoreOptions& options) {
+    if (options.free_disk) {
+        return options.free_disk;
+    }
+    return [path = options.path]() -> std::optional<std::uint64_t> {
+        struct statvfs disk {};
+        if (::statvfs(path.c_str(), &disk) != 0) {
+            return std::nullopt;
+        }
+        return static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
+    };
+}
+
 HistoryEvent accepted_event(const Envelope& envelope, const std::vector<Recipient>& recipients) {
     HistoryEvent event;
     event.at = envelope.received_at;
@@ -242,7 +307,18 @@ HistoryEvent accepted_event(const Envelope& envelope, const std::vector<Recipien
     event.sender = envelope.sender.to_string();
     event.recipient = recipients.size() == 1 ? recipients.front().address.to_string() : std::string();
     event.actor = "gateway";
+    event.client = envelope.client.address;
+    event.session = envelope.client.session;
+    event.tls = envelope.client.tls;
     return event;
+}
+
+detail::HistoryOptions history_options(const SqliteStoreOptions& options) {
+    detail::HistoryOptions history;
+    history.file = detail::history_path(options.path);
+    history.keep = options.history;
+    history.by_hand = options.by_hand;
+    return history;
 }
 
 }  // namespace
@@ -258,21 +334,23 @@ public:
     };
     SqliteStoreImpl(const SqliteStoreOptions& options, const Clock& clock, StoreListener& listener, Opened opened)
         : options_(options),
-          clock_(clock),
-          minimum_free_disk_(options.minimum_free_disk),
+          room_(measure_of(options), clock, options.minimum_free_disk),
           maximum_messages_(options.maximum_messages),
           lock_(std::move(opened.lock)),
-          history_(history_path(options.path), options.history, clock, options.by_hand),
+          history_(history_options(options), clock, [&listener](const std::string& text) { listener.warning(text); }),
           budget_(std::make_shared<Budget>(options.hand_over_budget)),
           writer_({options.path, options.vfs, options.log_octets_max, options.try_again_after, options.try_again_max,
-                   options.by_hand},
+                   options.by_hand, options.busy_time_max, options.checkpoint_pages},
                   std::move(opened.connection), std::move(opened.reserve), clock, listener),
-          ids_(clock, 0, MessageId(writer_.last_id.load())) {}
+          ids_(clock, 0, MessageId(writer_.last_id.load())),
+          recording_{history_, options.reporter, [this] { return next_id(); }, [&listener] { listener.put_off(); },
+                     [this](const std::shared_ptr<const std::string>& content) { return for_hand_over(content); }} {}
 
     [[nodiscard]] StoreStatus admit(std::uint64_t size_hint) override;
-    [[nodiscard]] std::unique_ptr<IncomingMessage> begin() override;
+    [[nodiscard]] std::unique_ptr<IncomingMessage> begin(std::uint64_t size_hint) override;
     void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done) override {
-        writer_.push(std::make_unique<RecordCommand>(std::move(updates), std::move(events), std::move(done), history_));
+        writer_.push(
+            std::make_unique<RecordCommand>(std::move(updates), std::move(events), std::move(done), recording_));
     }
     void note(HistoryEvent event) override { history_.add(std::move(event)); }
     void load_due(std::string backend, Instant until, std::optional<DueKey> after, std::size_t limit,
@@ -289,6 +367,13 @@ public:
         };
         writer_.push(std::make_unique<AskCommand<DuePage>>(std::move(ask), std::move(done)));
     }
+    void load_late(std::string backend, MessageId after, MessageId before, std::size_t limit,
+                   std::function<void(Result<DuePage, StoreStatus>)> done) override {
+        auto ask = [backend = std::move(backend), after, before, limit](Tables& tables) {
+            return tables.load_late(backend, after, before, limit);
+        };
+        writer_.push(std::make_unique<AskCommand<DuePage>>(std::move(ask), std::move(done)));
+    }
     void call_waiting(std::string backend, std::string address, Instant now, std::size_t limit,
                       std::function<void(Result<std::size_t, StoreStatus>)> done) override {
         auto ask = [backend = std::move(backend), address = std::move(address), now, limit](Tables& tables) {
@@ -296,12 +381,14 @@ public:
         };
         writer_.push(std::make_unique<AskCommand<std::size_t>>(std::move(ask), std::move(done)));
     }
-    void reassign(std::string domain_key, std::string from, std::string to,
+    void reassign(std::string from, DomainMoves moves,
                   std::function<void(Result<std::size_t, StoreStatus>)> done) override {
-        auto ask = [domain = std::move(domain_key), from = std::move(from), to = std::move(to)](Tables& tables) {
-            return tables.reassign(domain, from, to);
-        };
-        writer_.push(std::make_unique<AskCommand<std::size_t>>(std::move(ask), std::move(done)));
+        ReassignCommand::Order order{std::move(from), std::move(moves), std::max<std::size_t>(options_.stretch, 1),
+                                     std::move(done)};
+        writer_.push(std::make_unique<ReassignCommand>(writer_, std::move(order)));
+    }
+    void mend_counts(Miscount miscount, StoreCompletion done) override {
+        writer_.push(std::make_unique<MendCommand>(std::move(miscount), std::move(done)));
     }
     void mark_backend(BackendMark mark, bool set, StoreCompletion done) override {
         auto change = [mark = std::move(mark), set](Tables& tables) { tables.mark_backend(mark, set); };
@@ -320,37 +407,40 @@ public:
         writer_.push(std::make_unique<ChangeCommand>(std::move(change), std::move(drained)));
     }
     [[nodiscard]] StoreCounters counters() const override { return writer_.counters(); }
+    [[nodiscard]] StoreState state() override {
+        return {obstacle(0), writer_.messages(), writer_.log_octets(), writer_.free_octets()};
+    }
     void set_limits(std::uint64_t minimum_free_disk, std::uint64_t maximum_messages) override {
-        minimum_free_disk_ = minimum_free_disk;
+        room_.set_minimum(minimum_free_disk);
         maximum_messages_ = maximum_messages;
-        free_seen_at_ = 0;
     }
 
-    void work(bool flush) override { writer_.work(flush); }
+    bool work(bool flush) override { return writer_.work(flush); }
     void work_on_history() override { history_.write_waiting(); }
 
     void push(std::unique_ptr<Command> command) { writer_.push(std::move(command)); }
     [[nodiscard]] HistoryLog& history() { return history_; }
     void message_ended() { writer_.expected.fetch_sub(1, std::memory_order_relaxed); }
     [[nodiscard]] Writer& writer() { return writer_; }
+    [[nodiscard]] DiskRoom& room() { return room_; }
     /// The content for the scheduler, when it is small enough and there is room.
     [[nodiscard]] std::shared_ptr<const std::string> for_hand_over(
         const std::shared_ptr<const std::string>& content) const;
 
 private:
-    [[nodiscard]] std::uint64_t free_disk();
+    /// What is in the way of a message of `size` octets.
+    [[nodiscard]] Obstacle obstacle(std::uint64_t size);
+    [[nodiscard]] MessageId next_id();
 
     const SqliteStoreOptions options_;
-    const Clock& clock_;
-    std::atomic<std::uint64_t> minimum_free_disk_;
+    DiskRoom room_;
     std::atomic<std::uint64_t> maximum_messages_;
-    std::atomic<std::uint64_t> free_disk_{0};
-    std::atomic<std::int64_t> free_seen_at_{0};  // steady clock's ticks; 0: never
     FileLock lock_;
     HistoryLog history_;
     std::shared_ptr<Budget> budget_;
     Writer writer_;
     MessageIdGenerator ids_;
+    const RecordCommand::Surroundings recording_;  // no result is recorded before the store is there
 };
 
 namespace {
@@ -358,15 +448,16 @@ namespace {
 /// Threads: the session's; its commands run on the writer's.
 class Message final : public IncomingMessage {
 public:
-    Message(SqliteStoreImpl& store, MessageId id) : store_(store), id_(id) {}
+    Message(SqliteStoreImpl& store, MessageId id, std::uint64_t declared)
+        : store_(store), id_(id), room_(store.room()) {
+        fits_ = has_room_for(declared);
+    }
     ~Message() override {
         if (ended_) {
             return;
         }
         store_.message_ended();
-        if (parts_ > 0) {
-            store_.push(std::make_unique<AbortCommand>(id_));
-        }
+        remove_parts();
     }
 
     [[nodiscard]] MessageId id() const override { return id_; }
@@ -375,6 +466,10 @@ public:
         if (part.empty()) {
             // No row for it: an empty part is the end of a content.
             store_.push(std::make_unique<NoPartCommand>(incoming_, std::move(done)));
+            return;
+        }
+        if (!still_fits(part.size())) {
+            store_.push(std::make_unique<NoRoomCommand>(std::move(done)));
             return;
         }
         checksum_.add_content(part);
@@ -386,10 +481,14 @@ public:
                 StoreCompletion done) override {
         ended_ = true;
         store_.message_ended();
+        if (!still_fits(last_part.size())) {
+            store_.push(std::make_unique<NoRoomCommand>(std::move(done)));
+            return;
+        }
         checksum_.add_content(last_part);
         envelope.id = id_;
         envelope.size = size_ + last_part.size();
-        CommitCommand::Parts parts;
+        CommitCommand::Parts parts(std::move(room_));
         parts.checksum = checksum_.finish(envelope, recipients);
         parts.content = std::make_shared<const std::string>(std::move(last_part));
         parts.chunks = parts_;
@@ -408,8 +507,28 @@ public:
     }
 
 private:
+    [[nodiscard]] bool has_room_for(std::uint64_t octets) {
+        return room_.grow_to(octets, store_.writer().free_octets());
+    }
+    /// Once it does not, what came of it makes room for others.
+    [[nodiscard]] bool still_fits(std::size_t more) {
+        fits_ = fits_ && has_room_for(size_ + more);
+        if (!fits_) {
+            remove_parts();
+            room_.give_back();
+        }
+        return fits_;
+    }
+    void remove_parts() {
+        if (std::exchange(parts_, 0) > 0) {
+            store_.push(std::make_unique<AbortCommand>(id_));
+        }
+    }
+
     SqliteStoreImpl& store_;
     const MessageId id_;
+    DiskRoom::Promise room_;
+    bool fits_ = false;
     std::shared_ptr<Incoming> incoming_ = std::make_shared<Incoming>();
     MessageChecksum checksum_;
     std::uint64_t size_ = 0;
@@ -419,40 +538,45 @@ private:
 
 }  // namespace
 
-std::uint64_t SqliteStoreImpl::free_disk() {
-    constexpr std::int64_t fresh = std::chrono::steady_clock::duration(std::chrono::milliseconds(500)).count();
-    const std::int64_t now = clock_.steady().time_since_epoch().count();
-    std::int64_t seen = free_seen_at_.load();
-    if (seen != 0 && now - seen < fresh) {
-        return free_disk_;
+Obstacle SqliteStoreImpl::obstacle(std::uint64_t size) {
+    if (!writer_.healthy() || writer_.displaced()) {
+        return Obstacle::closed;
     }
-    if (free_seen_at_.compare_exchange_strong(seen, now)) {
-        struct statvfs disk {};
-        if (::statvfs(options_.path.c_str(), &disk) == 0) {
-            free_disk_ = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;
-        }
+    if (writer_.full()) {
+        return Obstacle::full;
     }
-    return free_disk_;
+    if (!room_.fits(size, writer_.free_octets())) {
+        writer_.make_room();
+        return Obstacle::little_room;
+    }
+    return writer_.messages() >= maximum_messages_ ? Obstacle::many_messages : Obstacle::none;
 }
 
 StoreStatus SqliteStoreImpl::admit(std::uint64_t size_hint) {
-    if (!writer_.healthy()) {
-        return StoreStatus::failed;
+    switch (obstacle(size_hint)) {
+        case Obstacle::none:
+            return StoreStatus::stored;
+        case Obstacle::closed:
+            return StoreStatus::failed;
+        case Obstacle::full:
+        case Obstacle::little_room:
+        case Obstacle::many_messages:
+            break;
     }
-    const std::uint64_t free = free_disk() + writer_.free_octets();
-    if (writer_.full() || free < minimum_free_disk_ || free - minimum_free_disk_ < size_hint ||
-        writer_.messages() >= maximum_messages_) {
-        return StoreStatus::disk_full;
-    }
-    return StoreStatus::stored;
+    return StoreStatus::disk_full;
 }
 
-std::unique_ptr<IncomingMessage> SqliteStoreImpl::begin() {
+MessageId SqliteStoreImpl::next_id() {
     const MessageId id = ids_.next();
     std::int64_t last = writer_.last_id.load(std::memory_order_relaxed);
     while (last < id.value() && !writer_.last_id.compare_exchange_weak(last, id.value(), std::memory_order_relaxed)) {}
+    return id;
+}
+
+std::unique_ptr<IncomingMessage> SqliteStoreImpl::begin(std::uint64_t size_hint) {
+    const MessageId id = next_id();
     writer_.expected.fetch_add(1, std::memory_order_relaxed);
-    return std::make_unique<Message>(*this, id);
+    return std::make_unique<Message>(*this, id, size_hint);
 }
 
 std::shared_ptr<const std::string> SqliteStoreImpl::for_hand_over(
@@ -483,7 +607,7 @@ Result<std::unique_ptr<SqliteStore>, OpenError> SqliteStore::open(const SqliteSt
         return lock.error();
     }
     try {
-        auto connection = detail::open_queue_file(options.path, options.vfs);
+        auto connection = detail::open_queue_file(options.path, detail::OpenMode::create, options.vfs);
         if (!connection.has_value()) {
             return connection.error();
         }

@@ -16,6 +16,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -24,13 +25,15 @@
 
 #include "queue/mail/result.hpp"
 #include "queue/message.hpp"
+#include "queue/miscount.hpp"
+#include "queue/reporter.hpp"
 
 namespace postern::queue {
 
 enum class StoreStatus : std::uint8_t {
     stored,     ///< durable
     disk_full,  ///< 452 4.3.1: the disk, or the free space or message count that the configuration keeps
-    failed,     ///< 451 4.3.0: the store is closed after an I/O error, or damaged; it is being reopened
+    failed,     ///< 451 4.3.0: the store closed itself after an error, and tries again; or its file was taken away
     doubtful,  ///< of commit() only: its flush failed, and it may be in the file all the same. It is taken out when the
                ///< file is opened again; but a process that ends before cannot, so neither 2xx nor 4xx would be true
 };
@@ -67,6 +70,9 @@ struct RecipientUpdate {
     std::string backend;
     std::string last_reply;
     bool failed = false;
+    /// Of what its sender has to hear, perhaps. `state` is what holds when nobody can be told now (parked, with a
+    /// failure). With a report queued, or nobody to be told, the recipient becomes `returned`.
+    std::optional<Telling> telling{};
 };
 
 /// A row of the history (`postern history`). Written with relaxed flushing: a power cut may take the last second.
@@ -74,7 +80,12 @@ struct HistoryEvent {
     Instant at{};
     MessageId message;
     std::optional<Ordinal> ordinal;  ///< absent: about the message as a whole
-    std::string event;  ///< accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried
+    /// accepted; delivered, deferred, failed, expired, unknown, held (of attempts); held, released, removed, retried,
+    /// returned (by an operator); reported, not_reported, parked (its sender was told, need not be, may not be);
+    /// trouble: a transaction broke off; transcript: no row, it only carries `transcript`. Without a message: paused,
+    /// resumed, brake_on, brake_released (a backend); reloaded; recounted (counts of the queue); lost: rows are missing
+    /// here.
+    std::string event;
     std::string sender;
     std::string recipient;
     std::string backend;
@@ -82,8 +93,17 @@ struct HistoryEvent {
     std::uint32_t attempt = 0;
     Duration duration{};
     std::string reply;
-    std::string actor;  ///< "gateway", or who at the command line
+    std::string actor;   ///< "gateway", or who, and by which command: "root: queue hold --domain example.com"
+    std::string client;  ///< with accepted: the client's IP address; empty for a Unix socket
+    /// With accepted: the client's session, as the log names it. Of attempts: the transaction with the store, in which
+    /// one message may be given to many recipients; it names the transcript.
+    std::string session;
+    std::string tls;         ///< of that session: protocol and cipher; empty: in clear
+    std::string transcript;  ///< what was said in `session`, line by line and made printable; never the content
 };
+
+/// To which backend recipients go, by their domain (domain_key() of their addresses).
+using DomainMoves = std::map<std::string, std::string, std::less<>>;
 
 /// A recipient that may be tried now, with what the scheduler must know of its message.
 struct DueRecipient {
@@ -127,8 +147,11 @@ public:
     virtual void batch_done() = 0;
     /// The store closed itself after an error (`error` says which), or is back (`error` empty).
     virtual void health_changed(const std::string& error) = 0;
+    /// Some whose results said that they were done with wait instead (record() says when): whoever keeps times in
+    /// memory looks again. Before the completion of their record().
+    virtual void put_off() {}
     /// Something that an operator should look at while it goes on: the disk filled up, a reader keeps the log from
-    /// being emptied.
+    /// being emptied, the history cannot be written. On the writer's thread, or on that of the history.
     virtual void warning(const std::string& text) { static_cast<void>(text); }
 };
 
@@ -139,9 +162,13 @@ public:
     /// Begins a message. disk_full or failed: nothing can be accepted now (said at MAIL and at DATA).
     /// `size_hint` is SIZE= of MAIL, 0 when absent.
     [[nodiscard]] virtual StoreStatus admit(std::uint64_t size_hint) = 0;
-    [[nodiscard]] virtual std::unique_ptr<IncomingMessage> begin() = 0;
+    /// Promises it the room for so much, until it ends; and for more as it grows. Where there is no more, its parts and
+    /// its commit answer disk_full.
+    [[nodiscard]] virtual std::unique_ptr<IncomingMessage> begin(std::uint64_t size_hint = 0) = 0;
 
-    /// Records results. All or nothing; the message goes when its last recipient is done.
+    /// Records results. All or nothing; the message goes when its last recipient is done. Where a sender has to hear of
+    /// one, the report is queued with it: one for what these updates tell of a message. On a full disk, where no report
+    /// finds room, who was to be returned waits instead and is tried again.
     virtual void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events,
                         StoreCompletion done) = 0;
 
@@ -158,15 +185,25 @@ public:
     virtual void load_old(std::string backend, MessageId before, std::size_t limit,
                           std::function<void(Result<DuePage, StoreStatus>)> done) = 0;
 
+    /// The schedulable recipients of `backend` whose delay was not told, of messages behind `after` and older than
+    /// `before`, oldest first, at most `limit`. `next` and `earliest_later` of the page stay empty.
+    virtual void load_late(std::string backend, MessageId after, MessageId before, std::size_t limit,
+                           std::function<void(Result<DuePage, StoreStatus>)> done) = 0;
+
     /// Makes what waits (state `waiting`) for exactly this address under `backend` due at `now`, oldest first, at most
     /// `limit`; how many that were.
     virtual void call_waiting(std::string backend, std::string address, Instant now, std::size_t limit,
                               std::function<void(Result<std::size_t, StoreStatus>)> done) = 0;
 
-    /// Gives every schedulable recipient of `domain_key` that names the backend `from` the backend `to`; an empty name
-    /// is no backend: nobody asks for it, so they wait. How many that were.
-    virtual void reassign(std::string domain_key, std::string from, std::string to,
+    /// Gives every schedulable recipient that names the backend `from`, and whose domain is in `moves`, the backend
+    /// that stands there; an empty name is no backend: nobody asks for it, so they wait. How many that were. All
+    /// domains in one walk, however many they are. In stretches of a bounded number, each in a transaction of its own:
+    /// what is called meanwhile is done between them, and a failure (or a crash) leaves those changed that were.
+    virtual void reassign(std::string from, DomainMoves moves,
                           std::function<void(Result<std::size_t, StoreStatus>)> done) = 0;
+
+    /// Puts the counts right by what a Reader found (BacklogSurvey): once for what it found, or they are wrong again.
+    virtual void mend_counts(Miscount miscount, StoreCompletion done) = 0;
 
     /// Sets a mark, or takes it back (`set` false).
     virtual void mark_backend(BackendMark mark, bool set, StoreCompletion done) = 0;

@@ -17,6 +17,7 @@ struct MailCommand {
     std::uint64_t size = 0;  ///< SIZE=; 0 when absent
     bool body_8bit = false;  ///< BODY=8BITMIME
     bool smtputf8 = false;
+    bool require_tls = false;  ///< REQUIRETLS (RFC 8689)
     mail::DsnMessageOptions dsn;
 };
 

@@ -8,6 +8,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,18 +20,31 @@
 
 namespace postern::smtp_server {
 
+/// What the hooks keep of a session for themselves. The server does not look at it.
+class SessionNotes {
+public:
+    SessionNotes() = default;
+    virtual ~SessionNotes() = default;
+    SessionNotes(const SessionNotes&) = delete;
+    SessionNotes& operator=(const SessionNotes&) = delete;
+};
+
 /// What is known of the client so far. Lives as long as the session.
 struct SessionInfo {
     std::string listener;  ///< the listener's address as configured
     Protocol protocol = Protocol::smtp;
     std::string client_address;  ///< IP address without port; empty on a Unix socket
     std::uint16_t client_port = 0;
-    std::string client_name;  ///< confirmed reverse name; empty: none or not looked up
+    std::string client_name;  ///< confirmed reverse name, from mail() on; empty: none or not looked up
     std::string helo;         ///< argument of HELO, EHLO or LHLO; empty before
     bool extended = false;    ///< EHLO or LHLO was given
     bool trusted = false;     ///< the client is in the listener's `trusted` networks
-    std::string tls;          ///< protocol and cipher, e.g. "TLS1.3 with cipher ..."; empty: in clear
+    std::string tls;          ///< "TLSv1.3 with cipher ...", for a comment in a header; empty: in clear
     std::string session_id;   ///< names the session in the log
+    /// At RCPT: the recipients of the commands that have come behind this one, read but not looked at yet. For who
+    /// asks somebody about recipients: it can ask about all of them at once. Always callable.
+    std::function<std::vector<mail::Mailbox>()> recipients_ahead = [] { return std::vector<mail::Mailbox>(); };
+    std::shared_ptr<SessionNotes> notes;  ///< nullptr until a hook makes some
 };
 
 /// Nothing: go on, with the standard reply. A reply: say this one (4xx or 5xx) instead.
@@ -58,7 +72,9 @@ public:
 
     /// A client has connected. A refusal is said in place of the greeting (421 or 554) and the connection closed.
     virtual Refusal connected(const SessionInfo& session) = 0;
-    virtual boost::asio::awaitable<Refusal> mail(const SessionInfo& session, const MailCommand& command) = 0;
+    /// Of mail() and rcpt(): after a 421 the connection is closed. mail() may fill in `client_name` and `notes`: what
+    /// is found out about the client before its first message.
+    virtual boost::asio::awaitable<Refusal> mail(SessionInfo& session, const MailCommand& command) = 0;
     virtual boost::asio::awaitable<Refusal> rcpt(const SessionInfo& session, const MailCommand& mail,
                                                  const RcptCommand& command) = 0;
 
@@ -70,7 +86,8 @@ public:
     virtual boost::asio::awaitable<Begun> begin(const SessionInfo& session, const MailCommand& mail,
                                                 const std::vector<RcptCommand>& recipients) = 0;
 
-    /// A message was refused after its content (for the log): by the session, or by the sink for all recipients.
+    /// For the log: a message was refused after its content, by the session or by the sink for all recipients; or the
+    /// session refused a part of its envelope by itself, by a limit.
     virtual void content_refused(const SessionInfo& /*session*/, const mail::Reply& /*reply*/) {}
 
     /// The session is over (for the log). `reason`: "quit", "closed by client", "timeout", "too many errors", ...

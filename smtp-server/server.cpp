@@ -5,7 +5,7 @@
 #include <thread>
 #include <utility>
 
-#include "smtp-server/detail/connection_count.hpp"
+#include "smtp-server/detail/client_table.hpp"
 #include "smtp-server/detail/io_thread.hpp"
 #include "smtp-server/detail/listener.hpp"
 
@@ -13,8 +13,8 @@ namespace postern::smtp_server {
 
 struct Server::Parts {
     ServerOptions options;
-    detail::ConnectionCount connections;
-    std::atomic<std::uint64_t> messages{0};
+    detail::ClientTable clients;
+    detail::Session::Counters counters;
     std::atomic<std::uint64_t> session_numbers{0};
     std::vector<std::unique_ptr<detail::IoThread>> threads;
     std::deque<detail::ListenerState> states;
@@ -27,8 +27,8 @@ struct Server::Parts {
 Server::Server(Hooks& hooks, ServerOptions options) : parts_(std::make_unique<Parts>()) {
     parts_->options = std::move(options);
     const detail::IoThread::Shared shared{hooks,
-                                          parts_->connections,
-                                          parts_->messages,
+                                          parts_->clients,
+                                          parts_->counters,
                                           parts_->session_numbers,
                                           parts_->options.session_id_prefix,
                                           parts_->options.on_problem};
@@ -133,10 +133,13 @@ bool Server::wait_for(std::chrono::milliseconds patience) {
 
 ServerCounters Server::counters() const {
     ServerCounters counters;
-    counters.connections = parts_->connections.current();
-    counters.connections_total = parts_->connections.total();
-    counters.refused = parts_->connections.refused();
-    counters.messages = parts_->messages;
+    counters.connections = parts_->clients.current();
+    counters.connections_total = parts_->clients.total();
+    counters.refused = parts_->clients.refused();
+    counters.messages = parts_->counters.messages;
+    counters.tls_full = parts_->counters.tls_full;
+    counters.tls_resumed = parts_->counters.tls_resumed;
+    counters.tls_failed = parts_->counters.tls_failed;
     return counters;
 }
 

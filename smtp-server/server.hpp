@@ -44,6 +44,9 @@ struct ServerCounters {
     std::uint64_t connections_total = 0;  ///< since the start, without `refused`
     std::uint64_t refused = 0;            ///< turned away by `connections` or `connections_per_client`
     std::uint64_t messages = 0;           ///< whose content was answered with 2xx, for at least one recipient
+    std::uint64_t tls_full = 0;           ///< handshakes that were made whole
+    std::uint64_t tls_resumed = 0;        ///< handshakes that took an earlier session up
+    std::uint64_t tls_failed = 0;         ///< handshakes begun and not finished
 };
 
 class Server {

@@ -9,13 +9,18 @@ declare -A may_include=(
   [queue]="queue/mail"
   [smtp-server]="queue/mail"
   [lmtp-client]="queue/mail"
+  [gateway/sandbox]=""
   [gateway/config]="queue/mail"
+  [gateway/dns]="queue/mail"
   [gateway/log]="queue"
   [gateway/threads]=""
   [gateway/routing]="gateway/config queue/mail"
   [gateway/bounce]="queue"
   [gateway/delivery]="queue lmtp-client gateway/threads"
-  [gateway/acceptance]="queue smtp-server gateway/threads"
+  [gateway/outgoing]="queue/mail lmtp-client gateway/dns"
+  [gateway/recipients]="queue lmtp-client"
+  [gateway/screening]="queue smtp-server gateway/dns"
+  [gateway/acceptance]="queue smtp-server gateway/threads gateway/recipients gateway/screening"
   [gateway/maildir]="queue/mail smtp-server"
   [gateway/control]="queue"
   [gateway/cli]="gateway/control gateway/config gateway/routing queue"
@@ -57,9 +62,11 @@ only_in() {  # header pattern, folders that may include it
   hits=$(grep -rnE --include='*.[hc]pp' "^#include <$pattern" queue smtp-server lmtp-client gateway | grep -vE "^($(IFS='|'; echo "$*"))/" || true)
   [[ -z $hits ]] || { echo "$hits"; echo "  <$pattern belongs in: $*"; bad=1; }
 }
-only_in 'sqlite3\.h' queue gateway/cli
+only_in 'sqlite3\.h' queue gateway/cli gateway/recipients
 only_in 'yaml-cpp/' gateway/config
-only_in 'boost/asio' smtp-server lmtp-client gateway/threads gateway/delivery gateway/acceptance gateway/maildir gateway/control gateway/main
+only_in 'seccomp\.h' gateway/sandbox
+only_in 'unbound\.h' gateway/dns
+only_in 'boost/asio' smtp-server lmtp-client gateway/dns gateway/outgoing gateway/threads gateway/delivery gateway/recipients gateway/screening gateway/acceptance gateway/maildir gateway/control gateway/main
 
 for name in $(git ls-files | cut -d/ -f1 | sort -u); do
   case $name in

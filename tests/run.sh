@@ -24,7 +24,7 @@ run() {
 configure() {
   local folder=$1
   shift
-  cmake -G Ninja -S "$root" -B "$folder" -DPOSTERN_TESTS=ON "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
+  cmake -G Ninja -S "$root" -B "$folder" -DPOSTERN_TESTS=ON -DPOSTERN_UNITY=ON "$@" > "$folder.cmake.log" 2>&1 || { cat "$folder.cmake.log" >&2; return 1; }
 }
 build_in() { ninja -C "$1" --quiet "${@:2}"; }
 # Unit tests flush a lot, and none of them asks whether the disk keeps it: they have it in memory, where there is enough.
@@ -56,16 +56,18 @@ fuzz() {
 
 mkdir -p "$(dirname "$build")"
 run "packages" "$root/deploy/packages.sh" test
-# Debian's Python has Debian's pytest; another one before it on the path may have none.
+# Debian's Python has Debian's pytest; another one before it on the path may have neither that nor xdist.
 python=$(command -v python3)
-"$python" -c 'import pytest' 2> /dev/null || python=/usr/bin/python3
+"$python" -c 'import pytest, xdist' 2> /dev/null || python=/usr/bin/python3
+# Most of an integration test is waiting: several run at once.
+pytest=(-q -x -n 4 -p no:cacheprovider)
 run "configure" configure "$build"
 run "build" build_in "$build"
 run "layering" "$root/tests/layering.sh"
 run "format" format_is_right
 run "unit tests" ctest_in "$build"
 run "integration" env POSTERN="$build/gateway/main/postern" \
-  "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+  "$python" -m pytest "${pytest[@]}" "$root/tests/integration"
 
 # One build, of Clang's, serves the sanitizers' tests and the fuzzers; the release build is GCC's.
 run "address and undefined-behaviour sanitizers: build" configure "$build-asan" -DPOSTERN_SANITIZE=address,undefined -DPOSTERN_FUZZ=ON \
@@ -73,10 +75,10 @@ run "address and undefined-behaviour sanitizers: build" configure "$build-asan" 
 build_in "$build-asan"
 run "address and undefined-behaviour sanitizers: unit tests" ctest_in "$build-asan"
 run "address and undefined-behaviour sanitizers: integration" env POSTERN="$build-asan/gateway/main/postern" POSTERN_ROUNDS=3 \
-  POSTERN_SANITIZED=1 "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration"
+  POSTERN_SANITIZED=1 "$python" -m pytest "${pytest[@]}" "$root/tests/integration"
 run "fuzzers" fuzz
 
-concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests postern_lmtp_client_test control_tests postern)
+concurrent=(queue_tests threads_tests smtp_server_tests delivery_tests postern_lmtp_client_test control_tests dns_tests recipients_tests screening_tests postern)
 run "thread sanitizer: build" configure "$build-tsan" -DPOSTERN_SANITIZE=thread -DCMAKE_CXX_COMPILER=clang++-14
 mapfile -t known < <(ninja -C "$build-tsan" -t targets all | sed 's/:.*//')
 wanted=()
@@ -85,9 +87,9 @@ for target in "${concurrent[@]}"; do
 done
 build_in "$build-tsan" "${wanted[@]}"
 export TSAN_OPTIONS="suppressions=$root/tests/tsan.supp halt_on_error=1 exitcode=66"
-run "thread sanitizer: unit tests" ctest_in "$build-tsan" -R '^((queue|threads|smtp_server|delivery|control)_tests|postern_lmtp_client_test)$'
+run "thread sanitizer: unit tests" ctest_in "$build-tsan" -R '^((queue|threads|smtp_server|delivery|control|dns|recipients|screening)_tests|postern_lmtp_client_test)$'
 run "thread sanitizer: integration" env POSTERN="$build-tsan/gateway/main/postern" POSTERN_ROUNDS=2 POSTERN_SANITIZED=1 \
-  "$python" -m pytest -q -x -p no:cacheprovider "$root/tests/integration" -k "load or smtp"
+  "$python" -m pytest "${pytest[@]}" "$root/tests/integration" -k "load or smtp"
 
 trap - ERR
 echo

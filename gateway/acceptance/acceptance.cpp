@@ -1,7 +1,12 @@
 #include "gateway/acceptance/acceptance.hpp"
 
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "gateway/acceptance/abilities.hpp"
 #include "gateway/acceptance/received.hpp"
 
 namespace postern::acceptance {
@@ -12,6 +17,34 @@ using smtp_server::Refusal;
 
 namespace {
 
+Client client_of(const smtp_server::SessionInfo& session) {
+    return session.trusted ? Client::trusted : Client::anybody;
+}
+
+/// Whose unknown recipients are counted: as with what is counted by the minute, not those of this machine.
+bool is_counted(const Policy& policy, const smtp_server::SessionInfo& session) {
+    const std::string& client = session.client_address;
+    return policy.harvest_brake != nullptr && !session.trusted && !client.starts_with("127.") && client != "::1";
+}
+
+/// Asks, and resumes on the session's own thread.
+asio::awaitable<recipients::Verdict> found_out(std::shared_ptr<recipients::Check> check, mail::Mailbox address,
+                                               recipients::Check::Ahead ahead, asio::any_io_executor executor) {
+    auto initiate = [check = std::move(check), address = std::move(address), ahead = std::move(ahead),
+                     executor](auto handler) {
+        // std::function wants something that can be copied; the handler cannot.
+        auto waiting = std::make_shared<decltype(handler)>(std::move(handler));
+        check->ask(address, ahead, [waiting, executor](recipients::Verdict verdict) {
+            asio::post(executor,
+                       [waiting, verdict = std::move(verdict)]() mutable { std::move (*waiting)(std::move(verdict)); });
+        });
+    };
+    auto awaiting = asio::async_initiate<const asio::use_awaitable_t<>, void(recipients::Verdict)>(std::move(initiate),
+                                                                                                   asio::use_awaitable);
+    recipients::Verdict verdict = co_await std::move(awaiting);
+    co_return verdict;
+}
+
 queue::Envelope make_envelope(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                               queue::MessageId id, queue::Instant now) {
     queue::Envelope envelope;
@@ -20,19 +53,28 @@ queue::Envelope make_envelope(const smtp_server::SessionInfo& session, const smt
     envelope.sender = mail.sender;
     envelope.body_type = mail.body_8bit ? queue::BodyType::eight_bit_mime : queue::BodyType::seven_bit;
     envelope.smtputf8 = mail.smtputf8;
+    envelope.require_tls = mail.require_tls;
     envelope.dsn = mail.dsn;
     envelope.client.address = session.client_address;
     envelope.client.helo = session.helo;
     envelope.client.rdns = session.client_name;
     envelope.client.protocol = protocol_word(session, mail.smtputf8);
+    envelope.client.session = session.session_id;
+    envelope.client.tls = session.tls;
+    envelope.origin = session.trusted ? queue::Origin::trusted : queue::Origin::client;
     return envelope;
 }
 
 }  // namespace
 
 Acceptance::Acceptance(queue::Store& store, const queue::Clock& clock, const Wakeups& wakeups,
-                       std::shared_ptr<const Policy> policy, Events events)
-    : store_(store), clock_(clock), wakeups_(wakeups), events_(std::move(events)), policy_(std::move(policy)) {}
+                       screening::Screen& screen, std::shared_ptr<const Policy> policy, Events events)
+    : store_(store),
+      clock_(clock),
+      wakeups_(wakeups),
+      screen_(screen),
+      events_(std::move(events)),
+      policy_(std::move(policy)) {}
 
 void Acceptance::replace(std::shared_ptr<const Policy> policy) { policy_.store(std::move(policy)); }
 
@@ -41,27 +83,78 @@ Refusal Acceptance::refused(const smtp_server::SessionInfo& session, mail::Reply
     return reply;
 }
 
-Refusal Acceptance::connected(const smtp_server::SessionInfo&) { return std::nullopt; }
+Refusal Acceptance::connected(const smtp_server::SessionInfo& session) { return harvesting(*policy_.load(), session); }
 
-asio::awaitable<Refusal> Acceptance::mail(const smtp_server::SessionInfo& session,
-                                          const smtp_server::MailCommand& command) {
-    const StoreStatus status = store_.admit(command.size);
-    if (status == StoreStatus::stored) {
-        co_return std::nullopt;
+/// 421 for who has asked for too many recipients that do not exist.
+Refusal Acceptance::harvesting(const Policy& policy, const smtp_server::SessionInfo& session) {
+    if (!is_counted(policy, session) || !policy.harvest_brake->refuses(session.client_address, clock_.steady())) {
+        return std::nullopt;
     }
-    co_return refused(session, refusal_of(status));
+    return refused(session, mail::Reply(421, mail::EnhancedStatus(4, 7, 1),
+                                        "Too many unknown recipients from your address; try again later"));
 }
 
-asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& session, const smtp_server::MailCommand&,
+asio::awaitable<Refusal> Acceptance::mail(smtp_server::SessionInfo& session, const smtp_server::MailCommand& command) {
+    const StoreStatus status = store_.admit(command.size);
+    if (status != StoreStatus::stored) {
+        co_return refused(session, refusal_of(status));
+    }
+    Refusal unwelcome = co_await screen_.mail(session, command);
+    if (unwelcome) {
+        co_return refused(session, std::move(*unwelcome));
+    }
+    co_return std::nullopt;
+}
+
+asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                                           const smtp_server::RcptCommand& command) {
     const auto policy = policy_.load();
-    auto taken = take_recipient(*policy, command);
+    auto too_curious = harvesting(*policy, session);
+    if (too_curious) {
+        co_return too_curious;
+    }
+    auto taken = take_recipient(*policy, command, client_of(session));
     if (taken.has_error()) {
         co_return refused(session, taken.error());
+    }
+    Refusal unwelcome = co_await screen_.rcpt(session, command);
+    if (unwelcome) {
+        co_return refused(session, std::move(*unwelcome));
+    }
+    auto in_clear = tls_refusal(*policy, mail, taken->backend);
+    if (in_clear) {
+        co_return refused(session, std::move(*in_clear));
     }
     auto not_now = refusal_now(*policy, taken->backend);
     if (not_now) {
         co_return refused(session, std::move(*not_now));
+    }
+    auto unable = unable_to_take(*policy, mail, *taken);
+    if (unable) {
+        co_return refused(session, std::move(*unable));
+    }
+    std::shared_ptr<recipients::Check> check;
+    if (policy->check_of && !command.bare_postmaster && !recipients::is_postmaster(taken->address)) {
+        check = policy->check_of(taken->address);
+    }
+    if (check) {
+        std::optional<recipients::Verdict> verdict = check->look(taken->address);
+        if (!verdict) {
+            const asio::any_io_executor executor = co_await asio::this_coro::executor;
+            auto asking = found_out(std::move(check), taken->address, session.recipients_ahead, executor);
+            recipients::Verdict answer = co_await std::move(asking);
+            verdict = std::move(answer);
+        }
+        if (is_counted(*policy, session)) {
+            policy->harvest_brake->answered(session.client_address, verdict->is_unknown, clock_.steady());
+        }
+        if (verdict->refusal) {
+            co_return refused(session, std::move(*verdict->refusal));
+        }
+    }
+    auto later = screen_.come_again(session, mail, command);
+    if (later) {
+        co_return refused(session, std::move(*later));
     }
     co_return std::nullopt;
 }
@@ -84,9 +177,10 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
     const auto policy = policy_.load();
     const queue::Instant now = clock_.wall();
     QueueSinkParts parts;
+    parts.policy = policy;
     parts.recipients.reserve(commands.size());
     for (const smtp_server::RcptCommand& command : commands) {
-        auto taken = take_recipient(*policy, command);
+        auto taken = take_recipient(*policy, command, client_of(session));
         if (!taken.has_value()) {
             // A reload took the domain away since RCPT. The client may come again and hear it at the right place.
             begun.refusal = refused(session, mail::Reply(451, mail::EnhancedStatus(4, 3, 5),
@@ -100,7 +194,7 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
         recipient.next_attempt_at = now;
         parts.recipients.push_back(std::move(recipient));
     }
-    parts.message = store_.begin();
+    parts.message = store_.begin(mail.size);
     parts.envelope = make_envelope(session, mail, parts.message->id(), now);
     ReceivedFacts facts;
     facts.hostname = policy->hostname;

@@ -4,13 +4,14 @@
 // Threads: as Hooks says. replace() from any.
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <memory>
 
 #include "gateway/acceptance/policy.hpp"
 #include "gateway/acceptance/queue_sink.hpp"
 #include "gateway/acceptance/wakeups.hpp"
+#include "gateway/screening/screen.hpp"
+#include "queue/mail/snapshot.hpp"
 #include "queue/store.hpp"
 #include "queue/time.hpp"
 #include "smtp-server/hooks.hpp"
@@ -27,14 +28,14 @@ struct Events {
 class Acceptance final : public smtp_server::Hooks {
 public:
     /// All references outlive it.
-    Acceptance(queue::Store& store, const queue::Clock& clock, const Wakeups& wakeups,
+    Acceptance(queue::Store& store, const queue::Clock& clock, const Wakeups& wakeups, screening::Screen& screen,
                std::shared_ptr<const Policy> policy, Events events);
 
     /// Commands that come from now on follow `policy`.
     void replace(std::shared_ptr<const Policy> policy);
 
     smtp_server::Refusal connected(const smtp_server::SessionInfo& session) override;
-    boost::asio::awaitable<smtp_server::Refusal> mail(const smtp_server::SessionInfo& session,
+    boost::asio::awaitable<smtp_server::Refusal> mail(smtp_server::SessionInfo& session,
                                                       const smtp_server::MailCommand& command) override;
     boost::asio::awaitable<smtp_server::Refusal> rcpt(const smtp_server::SessionInfo& session,
                                                       const smtp_server::MailCommand& mail,
@@ -49,12 +50,14 @@ private:
     Begun begin_now(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                     const std::vector<smtp_server::RcptCommand>& commands);
     smtp_server::Refusal refused(const smtp_server::SessionInfo& session, mail::Reply reply);
+    smtp_server::Refusal harvesting(const Policy& policy, const smtp_server::SessionInfo& session);
 
     queue::Store& store_;
     const queue::Clock& clock_;
     const Wakeups& wakeups_;
+    screening::Screen& screen_;
     const Events events_;
-    std::atomic<std::shared_ptr<const Policy>> policy_;
+    Snapshot<Policy> policy_;
 };
 
 }  // namespace postern::acceptance

@@ -30,7 +30,16 @@ std::optional<mail::Reply> refusal_now(const Policy& policy, const std::string& 
                        "The mailboxes of this domain cannot be reached now; try again later");
 }
 
-Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command) {
+std::optional<mail::Reply> tls_refusal(const Policy& policy, const smtp_server::MailCommand& mail,
+                                       const std::string& backend) {
+    if (!mail.require_tls || mail.sender.is_null() || (policy.is_confidential && policy.is_confidential(backend))) {
+        return std::nullopt;
+    }
+    return mail::Reply(550, mail::EnhancedStatus(5, 7, 30), "REQUIRETLS cannot be kept on the way to this mailbox");
+}
+
+Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command,
+                                          Client client) {
     if (routes_onward(command.address)) {
         return mail::Reply(550, mail::EnhancedStatus(5, 7, 1),
                            "Relaying denied: no '%', '!' or '@' in a local part here");
@@ -46,6 +55,9 @@ Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_serve
                 return std::move(*found);
             }
         }
+    }
+    if (client == Client::trusted && !policy.outgoing.empty()) {
+        return Taken{command.address, policy.outgoing};
     }
     return mail::Reply(550, mail::EnhancedStatus(5, 7, 1), "Relaying denied: not a domain of ours");
 }

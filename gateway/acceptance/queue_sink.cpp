@@ -6,6 +6,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "gateway/acceptance/abilities.hpp"
+
 namespace postern::acceptance {
 
 namespace asio = boost::asio;
@@ -62,6 +64,11 @@ public:
         last_part = with_trace(std::move(last_part));
         parts_.envelope.size = size_;
         parts_.envelope.id = parts_.message->id();
+        const std::size_t replies = session_.protocol == smtp_server::Protocol::lmtp ? parts_.recipients.size() : 1;
+        const auto unable = unable_to_take(*parts_.policy, parts_.envelope, parts_.recipients);
+        if (unable) {
+            co_return std::vector<mail::Reply>(replies, *unable);
+        }
         const asio::any_io_executor executor = co_await asio::this_coro::executor;
         auto commit = [this, content = std::move(last_part)](queue::StoreCompletion done) mutable {
             parts_.message->commit(parts_.envelope, parts_.recipients, std::move(content), std::move(done));
@@ -76,7 +83,6 @@ public:
             accepted_(session_, parts_.envelope, parts_.recipients);
             reply = mail::Reply(250, mail::EnhancedStatus(2, 0, 0), "queued as " + parts_.envelope.id.to_string());
         }
-        const std::size_t replies = session_.protocol == smtp_server::Protocol::lmtp ? parts_.recipients.size() : 1;
         co_return std::vector<mail::Reply>(replies, reply);
     }
 

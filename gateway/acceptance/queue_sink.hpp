@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "gateway/acceptance/policy.hpp"
 #include "gateway/acceptance/wakeups.hpp"
 #include "queue/store.hpp"
 #include "smtp-server/hooks.hpp"
@@ -26,7 +27,8 @@ struct QueueSinkParts {
     std::unique_ptr<queue::IncomingMessage> message;
     queue::Envelope envelope;
     std::vector<queue::Recipient> recipients;
-    std::string trace;  ///< goes before the content
+    std::string trace;                     ///< goes before the content
+    std::shared_ptr<const Policy> policy;  ///< what the message was begun under
 };
 
 /// `session`, `wakeups` and `accepted` outlive the sink.

@@ -9,15 +9,12 @@
 
 #include "queue/mail/dsn.hpp"
 #include "queue/mail/mailbox.hpp"
+#include "queue/reporter.hpp"
 
 namespace postern::bounce {
 
 /// What a report would say of its recipients.
-enum class Notice : std::uint8_t {
-    failed,   ///< undeliverable: refused for good, expired, or returned by the operator
-    delayed,  ///< not delivered yet, and still tried
-    relayed,  ///< a store took it, and will not report a success itself (RFC 3461 section 5.2.2)
-};
+using queue::Notice;
 
 /// `bounces.send`: which senders may be written to.
 enum class SendPolicy : std::uint8_t {
@@ -41,11 +38,7 @@ struct Sender {
     Nature nature = Nature::ordinary;
 };
 
-enum class Ruling : std::uint8_t {
-    report,
-    silence,  ///< nobody is to be told, now or later: the recipient is done with
-    park,     ///< somebody should be told and may not be: keep it for the operator
-};
+using Ruling = queue::Reporter::Ruling;
 
 /// Why, in words for the history and the operator; static text.
 struct Decision {

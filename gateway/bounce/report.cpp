@@ -128,11 +128,13 @@ Part words_part(Notice notice, const ReportedMessage& message, const std::vector
     return part;
 }
 
-/// RFC 3461 section 4.3: RET speaks of failures only; other reports return the header.
+/// RFC 3461 section 4.3: RET speaks of failures only; other reports return the header. So do all of a message with
+/// REQUIRETLS (RFC 8689 section 5).
 Part returned_part(Notice notice, const ReportedMessage& message, const ReportOptions& options) {
     const bool utf8 = message.envelope.smtputf8;
     const bool whole = notice == Notice::failed && message.envelope.dsn.ret == mail::DsnReturn::full &&
-                       message.content_is_whole && message.content.size() <= options.message_octets_max &&
+                       !message.envelope.require_tls && message.content_is_whole &&
+                       message.content.size() <= options.message_octets_max &&
                        detail::can_return(message.content, utf8);
     if (whole) {
         return detail::returned_message(message.content);

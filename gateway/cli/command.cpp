@@ -113,14 +113,16 @@ int run(const std::vector<std::string>& arguments, Context& context, const std::
     return invocation.chosen ? invocation.chosen() : exit_usage;
 }
 
-int main(int count, char** arguments, const std::vector<Declare>& others, FindRoute find_route) {
+int main(int count, char** arguments, const std::vector<Declare>& others, Parts parts) {
     // A reader that leaves (`| head`) shows as EPIPE, and the command ends in good order.
     static_cast<void>(std::signal(SIGPIPE, SIG_IGN));
     DescriptorOutput out(STDOUT_FILENO, Buffering::full);
     DescriptorOutput err(STDERR_FILENO, Buffering::none);
     const queue::SystemClock clock;
     Context context{Terminal{out, err, columns_of(STDOUT_FILENO), ask_operator}, clock};
-    context.find_route = std::move(find_route);
+    context.find_route = std::move(parts.find_route);
+    context.make_reporter = std::move(parts.make_reporter);
+    context.check_files = std::move(parts.check_files);
     if (const char* file = std::getenv("POSTERN_CONFIG"); file != nullptr && *file != '\0') {
         context.config_file = file;
     }

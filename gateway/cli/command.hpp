@@ -17,8 +17,11 @@
 
 #include "gateway/cli/exit_status.hpp"
 #include "gateway/cli/terminal.hpp"
+#include "gateway/cli/versions.hpp"
 #include "gateway/config/config.hpp"
 #include "gateway/control/connect.hpp"
+#include "queue/other_writers.hpp"
+#include "queue/reporter.hpp"
 
 namespace CLI {
 class App;
@@ -36,6 +39,20 @@ struct Route {
 /// nullopt: the domain is not ours.
 using FindRoute = std::function<std::optional<Route>(const config::Config&, const mail::Mailbox&)>;
 
+/// Decides what senders are told when a command returns mail and no gateway runs.
+using MakeReporter =
+    std::function<std::unique_ptr<queue::Reporter>(std::shared_ptr<const config::Config>, const queue::Clock&)>;
+
+/// What is wrong with the files that a configuration names: certificates, passwords, lists of recipients.
+using CheckFiles = std::function<std::vector<std::string>(const config::Config&, const queue::Clock&)>;
+
+/// What the program's parts do for the commands.
+struct Parts {
+    FindRoute find_route;
+    MakeReporter make_reporter;
+    CheckFiles check_files;
+};
+
 /// What the commands work with; tests put their own in.
 struct Context {
     Terminal terminal;
@@ -45,7 +62,11 @@ struct Context {
     std::function<Result<std::unique_ptr<control::Operations>, control::Failure>(const control::ConnectOptions&,
                                                                                  const queue::Clock&)>
         connect = control::connect;
-    FindRoute find_route = nullptr;  ///< set by gateway/main from routing
+    FindRoute find_route = nullptr;        ///< set by gateway/main from routing
+    MakeReporter make_reporter = nullptr;  ///< set by gateway/main from bounce; without it nobody is told
+    CheckFiles check_files = nullptr;      ///< set by gateway/main; without it files are not read
+    int sqlite_version = cli::sqlite_version();
+    std::function<std::vector<long>(const std::filesystem::path&)> other_writers = queue::other_writers;
 };
 
 /// One run of the program.
@@ -77,6 +98,6 @@ inline constexpr const char* backend_group_description = "look at the stores beh
 
 /// The whole of main(): standard streams, $POSTERN_CONFIG, run(), and the exit status, also when standard output is
 /// gone.
-[[nodiscard]] int main(int count, char** arguments, const std::vector<Declare>& others, FindRoute find_route);
+[[nodiscard]] int main(int count, char** arguments, const std::vector<Declare>& others, Parts parts);
 
 }  // namespace postern::cli

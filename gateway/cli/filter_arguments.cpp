@@ -57,7 +57,7 @@ queue::Filter filter_of(const FilterArguments& arguments) {
     for (const std::string& text : arguments.states) {
         const auto state = queue::parse_recipient_state(text);
         if (!state) {
-            bad("--state", text, "ready, waiting, unknown, held, parked, delivered or removed");
+            bad("--state", text, "ready, waiting, unknown, held, parked, delivered, removed or returned");
         }
         filter.states.push_back(*state);
     }

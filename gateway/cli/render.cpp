@@ -17,6 +17,9 @@ std::string sub_field(std::string_view name, std::string_view value) {
 }
 
 std::string client_of(const control::MessageView& message) {
+    if (message.client.empty() && message.helo.empty() && message.protocol.empty()) {
+        return "the gateway itself: a report";
+    }
     std::string text = message.client.empty() ? "a local socket" : fmt::format("[{}]", mail::printable(message.client));
     if (!message.rdns.empty()) {
         text = fmt::format("{} {}", mail::printable(message.rdns), text);
@@ -33,6 +36,8 @@ std::string state_of(const control::RecipientView& recipient) {
             return state + (recipient.failed ? " (a store refused it for good)" : " (it expired)");
         case queue::RecipientState::held:
             return state + " (until it is released)";
+        case queue::RecipientState::returned:
+            return state + (recipient.failed ? " (a store refused it for good)" : " (it expired, or by the operator)");
         case queue::RecipientState::ready:
         case queue::RecipientState::waiting:
         case queue::RecipientState::delivered:
@@ -86,6 +91,20 @@ std::string health_of(const control::EndpointStatus& endpoint, queue::Instant no
     return text;
 }
 
+/// Line by line, so that no line of a store can pass for one of ours.
+std::string render_transcript(std::string_view transcript) {
+    constexpr std::size_t line_octets_max = 4096;
+    std::string text;
+    while (!transcript.empty()) {
+        const std::size_t end = transcript.find('\n');
+        const std::string_view line = transcript.substr(0, end);
+        const bool made_so = mail::is_printable(line);  // once is enough for a backslash
+        text += fmt::format("    | {}\n", made_so ? std::string(line) : mail::printable(line, line_octets_max));
+        transcript.remove_prefix(end == std::string_view::npos ? transcript.size() : end + 1);
+    }
+    return text;
+}
+
 std::string render_flow(std::string_view name, const control::Flow& flow) {
     return fmt::format("{:<12}{:>12}{:>12}{:>12}{:>12}\n", name, flow.accepted, flow.delivered, flow.deferred,
                        flow.failed);
@@ -116,6 +135,7 @@ std::string render_message(const control::MessageView& message, queue::Instant n
     std::string content = fmt::format("{} ({})", size(message.size), count(message.size, "octet"));
     content += message.has_8bit ? ", 8-bit" : "";
     content += message.smtputf8 ? ", SMTPUTF8" : "";
+    content += message.require_tls ? ", REQUIRETLS" : "";
     text += field("Size", content);
     if (!message.envid.empty()) {
         text += field("Envelope id", mail::printable(message.envid));
@@ -156,7 +176,7 @@ std::string render_backend(const control::BackendStatus& backend, queue::Instant
 std::string render_why(const control::WhyView& why, queue::Instant now) {
     std::string text = fmt::format("{}\n", mail::printable(why.recipient));
     text += sub_field("state", queue::to_string(why.state));
-    text += sub_field("why", why.text);
+    text += sub_field("why", mail::printable(why.text));
     if (!why.backend.empty()) {
         text += sub_field("backend", mail::printable(why.backend) +
                                          (why.endpoint.empty() ? "" : ", " + mail::printable(why.endpoint)));
@@ -193,6 +213,14 @@ std::string render_status(const control::Status& status, queue::Instant now) {
                                   size(gateway.disk.minimum_free_octets), mail::printable(gateway.disk.queue_path)));
     if (!gateway.disk.error.empty()) {
         text += field("", "the queue is closed: " + mail::printable(gateway.disk.error));
+    }
+    for (const control::CertificateStatus& certificate : gateway.certificates) {
+        text += field("Certificate",
+                      fmt::format("{} on {}, {}; {}", certificate.key, certificate.listener,
+                                  certificate.days_left < 0
+                                      ? "EXPIRED"
+                                      : count(static_cast<std::uint64_t>(certificate.days_left), "day") + " left",
+                                  mail::printable(certificate.file)));
     }
     if (gateway.running) {
         text += fmt::format("\n{:<12}{:>12}{:>12}{:>12}{:>12}\n", "", "accepted", "delivered", "deferred", "failed");
@@ -252,26 +280,37 @@ std::string render_shape(std::vector<queue::ShapeCell> cells, const control::Sha
 }
 
 std::string render_event(const queue::HistoryEvent& event) {
-    const bool is_about_backend = event.message == queue::MessageId() && !event.backend.empty();
+    if (event.event == "transcript") {
+        return render_transcript(event.transcript);
+    }
+    const bool has_message = event.message != queue::MessageId();
     const std::string id = event.message.to_string();
     std::string text = fmt::format("{}  {}  {:<9}", queue::to_rfc3339(event.at),
-                                   is_about_backend ? std::string(id.size(), '-') : id, mail::printable(event.event));
-    if (is_about_backend) {
-        text += fmt::format(" backend {}", mail::printable(event.backend));
-    } else if (event.ordinal) {
-        text += fmt::format(" {}", mail::printable(event.recipient));
-    } else {
+                                   has_message ? id : std::string(id.size(), '-'), mail::printable(event.event));
+    const auto add = [&text](std::string_view before, std::string_view value) {
+        if (!value.empty()) {
+            text.append(before).append(mail::printable(value));
+        }
+    };
+    if (event.event == "accepted") {
         text += fmt::format(" from <{}>", mail::printable(event.sender));
+        add(" to ", event.recipient);
+        add("  client ", event.client);
+    } else {
+        add(" ", event.recipient);
     }
-    if (!event.endpoint.empty()) {
-        text += fmt::format("  {} {}, attempt {}, {} ms", mail::printable(event.backend),
-                            mail::printable(event.endpoint), event.attempt, event.duration.count());
+    if (!has_message) {
+        add(" backend ", event.backend);
+    } else if (!event.endpoint.empty()) {
+        text += fmt::format("  {} {}", mail::printable(event.backend), mail::printable(event.endpoint));
+        text += event.ordinal ? fmt::format(", attempt {}", event.attempt) : std::string();
+        text += fmt::format(", {} ms", event.duration.count());
     }
-    if (!event.reply.empty()) {
-        text += fmt::format("  {}", mail::printable(event.reply));
-    }
-    if (!event.actor.empty() && event.actor != "gateway") {
-        text += fmt::format("  by {}", mail::printable(event.actor));
+    add(", session ", event.session);
+    add(", ", event.tls);
+    add("  ", event.reply);
+    if (event.actor != "gateway") {
+        add("  by ", event.actor);
     }
     return text + '\n';
 }

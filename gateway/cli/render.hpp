@@ -40,7 +40,7 @@ private:
 [[nodiscard]] std::string render_backend(const control::BackendStatus& backend, queue::Instant now);
 [[nodiscard]] std::string render_why(const control::WhyView& why, queue::Instant now);
 [[nodiscard]] std::string render_shape(std::vector<queue::ShapeCell> cells, const control::ShapeRequest& request);
-[[nodiscard]] std::string render_event(const queue::HistoryEvent& event);  ///< one line
+[[nodiscard]] std::string render_event(const queue::HistoryEvent& event);  ///< one line; a transcript: several
 
 [[nodiscard]] std::string render_route(const std::string& address, const Route& route);
 

@@ -28,14 +28,17 @@ std::vector<std::pair<std::string, std::string>> library_versions() {
     };
 }
 
-std::vector<std::string> library_warnings() {
-    if (!queue::has_wal_reset_bug()) {
+int sqlite_version() { return ::sqlite3_libversion_number(); }
+
+std::vector<std::string> library_warnings(int sqlite) {
+    if (!queue::has_wal_reset_bug(sqlite)) {
         return {};
     }
     return {
-        fmt::format("sqlite {} can lose commits when two programs write to one file (the WAL-reset bug, mended in "
-                    "3.51.3); the gateway writes alone, so let no other program open the queue for writing",
-                    ::sqlite3_libversion())};
+        fmt::format("sqlite {}.{}.{} can lose commits when two programs write to one file (the WAL-reset bug, "
+                    "mended in 3.51.3); the gateway writes alone, so let no other program open the queue for "
+                    "writing",
+                    sqlite / 1'000'000, sqlite / 1000 % 1000, sqlite % 1000)};
 }
 
 }  // namespace postern::cli

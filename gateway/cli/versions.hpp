@@ -12,7 +12,10 @@ namespace postern::cli {
 /// Name and version; of shared libraries the one that was loaded.
 [[nodiscard]] std::vector<std::pair<std::string, std::string>> library_versions();
 
-/// What an operator must know of one of them; empty: nothing.
-[[nodiscard]] std::vector<std::string> library_warnings();
+/// Of the library that was loaded: 3040001 is 3.40.1.
+[[nodiscard]] int sqlite_version();
+
+/// What an operator must know of the libraries, SQLite being this version; empty: nothing.
+[[nodiscard]] std::vector<std::string> library_warnings(int sqlite);
 
 }  // namespace postern::cli

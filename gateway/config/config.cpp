@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <exception>
 
 #include "gateway/config/detail/machine_hostname.hpp"
@@ -53,6 +54,21 @@ void fill_in_listener(Config& config) {
     }
 }
 
+void fill_in_from(Config& config) {
+    if (!config.bounces.from.empty()) {
+        return;
+    }
+    std::string domain = config.hostname;
+    for (auto rule = config.domains.rbegin(); rule != config.domains.rend(); ++rule) {
+        const bool is_ascii = std::all_of(rule->pattern.begin(), rule->pattern.end(),
+                                          [](char c) { return static_cast<unsigned char>(c) < 128; });
+        if (is_ascii && !rule->pattern.starts_with("*.")) {
+            domain = rule->pattern;
+        }
+    }
+    config.bounces.from = "postmaster@" + domain;
+}
+
 void read(std::string_view text, Draft& draft, const HostnameSource& machine_hostname, Problems& problems) {
     if (!detail::check_text(text, problems)) {
         return;
@@ -67,6 +83,7 @@ void read(std::string_view text, Draft& draft, const HostnameSource& machine_hos
     fill_in_control_socket(draft.config, problems);
     if (!problems.has_errors()) {
         fill_in_hostname(draft.config, machine_hostname, problems);
+        fill_in_from(draft.config);
     }
 }
 

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace postern::config {
@@ -35,11 +36,26 @@ struct Address {
     [[nodiscard]] std::string to_string() const;
 };
 
+/// A listener's TLS. The files are read when the gateway starts, not here.
+struct Tls {
+    struct Pair {
+        std::filesystem::path certificate;  ///< PEM: the server's own, then its issuers
+        std::filesystem::path key;
+    };
+    std::vector<Pair> pairs;  ///< never empty: `certificate` and `key`, then those of `additional`
+    bool required = false;    ///< nothing but EHLO, NOOP and QUIT before STARTTLS
+    bool implicit = false;    ///< TLS from the first octet
+    bool ask_client_certificate = false;
+};
+
 struct Listener {
     Address address;
     enum class Protocol : std::uint8_t { smtp, lmtp } protocol = Protocol::smtp;
+    std::optional<Tls> tls;
+    std::vector<Network> proxy_protocol;  ///< whose connections begin with a PROXY header
     std::vector<Network> trusted;
     enum class BareNewline : std::uint8_t { normalize, reject } bare_newline = BareNewline::normalize;
+    enum class EarlyTalk : std::uint8_t { refuse, allow } early_talk = EarlyTalk::refuse;
 };
 
 struct Limits {
@@ -47,10 +63,45 @@ struct Limits {
     std::uint32_t recipients_per_message = 1000;
     std::uint32_t connections = 2000;
     std::uint32_t connections_per_client = 50;
+    std::uint32_t connections_per_minute = 120;  ///< of one client, as the next three; 0: no limit
+    std::uint32_t messages_per_minute = 600;
+    std::uint32_t recipients_per_minute = 3000;
+    std::uint32_t errors_per_minute = 60;
+    std::uint32_t unknown_recipients_per_hour = 60;  ///< of one client; 0: no limit
     std::uint32_t errors_per_session = 10;
+    std::uint32_t commands_without_mail = 100;
+    milliseconds greeting_delay{0};
+    milliseconds stress_timeout = std::chrono::seconds(10);  ///< 0: never
     milliseconds command_timeout = std::chrono::minutes(5);
     milliseconds data_timeout = std::chrono::minutes(10);
     std::uint32_t received_headers = 50;
+};
+
+/// A list of addresses in the DNS (RFC 5782).
+struct DnsList {
+    std::string zone;
+    std::uint32_t weight = 10;
+    std::vector<std::string> codes;  ///< which of its answers count, "127.0.0.2"; empty: all
+};
+
+/// Clients that look suspicious are asked to come again.
+struct Greylist {
+    bool suspicious = false;  ///< those are; false: nobody is
+    milliseconds delay = std::chrono::minutes(5);
+    milliseconds retry_within = std::chrono::hours(24 * 2);
+    milliseconds remember = std::chrono::hours(24 * 35);
+    std::uint32_t maximum = 100'000;
+};
+
+/// What clients of other machines are measured by before their mail is taken.
+struct Screening {
+    bool reverse_names = true;
+    bool sender_domains = true;
+    std::vector<DnsList> block;
+    std::vector<DnsList> allow;
+    std::uint32_t refuse_at = 10;
+    std::uint32_t suspect_at = 1;
+    Greylist greylist;
 };
 
 struct Queue {
@@ -60,13 +111,36 @@ struct Queue {
     milliseconds history = std::chrono::hours(24 * 7);
 };
 
-/// What a domain's recipients are checked against. `any` only, for now.
-enum class RecipientCheck : std::uint8_t { any };
+/// How a domain's recipients are known.
+struct RecipientCheck {
+    enum class How : std::uint8_t {
+        ask,     ///< the backend is asked at RCPT
+        any,     ///< whoever is named is taken; the backend says later
+        list,    ///< `addresses`
+        file,    ///< `path`: one a line
+        sqlite,  ///< `path` and `query`
+    } how = How::ask;
+    std::vector<std::string> addresses;  ///< as written: addresses, local parts, "@domain"
+    std::filesystem::path path;          ///< read when the gateway starts, not here
+    std::string query;
+
+    friend bool operator==(const RecipientCheck&, const RecipientCheck&) = default;
+};
+
+/// How `recipients: ask` asks, and for how long it believes the answers.
+struct Ask {
+    milliseconds timeout = std::chrono::seconds(3);
+    std::uint32_t connections = 4;  ///< to each backend
+    milliseconds positive = std::chrono::hours(24 * 7);
+    milliseconds refresh = std::chrono::hours(1);
+    milliseconds negative = std::chrono::minutes(10);
+    std::uint32_t entries = 100'000;
+};
 
 struct Domain {
     std::string pattern;  ///< lower case: "example.com" or "*.example.com" (any depth below, not the domain itself)
     std::string backend;
-    RecipientCheck recipients = RecipientCheck::any;
+    RecipientCheck recipients;
 };
 
 /// When a backend's sudden permanent failures are kept instead of being believed.
@@ -77,12 +151,20 @@ struct Brake {
     milliseconds window = std::chrono::minutes(10);
 };
 
+/// Whether connections to somebody are encrypted: when it is offered and works, or else not at all.
+enum class Encryption : std::uint8_t { off, opportunistic, required };
+
+/// What no backend of the file may be called: mail for the domains of others goes by this name.
+inline constexpr std::string_view outgoing_backend = "outgoing";
+
 struct Backend {
     std::string name;
     std::vector<Address> endpoints;
     enum class Balance : std::uint8_t { least_busy, failover, sticky } balance = Balance::least_busy;
     std::uint32_t connections = 20;  ///< per endpoint
     std::uint32_t recipients_per_transaction = 100;
+    Encryption tls = Encryption::off;
+    std::filesystem::path tls_authorities;  ///< PEM; empty: the system's
     milliseconds connect_timeout = std::chrono::seconds(30);
     milliseconds reply_timeout = std::chrono::minutes(5);
     Brake brake;
@@ -102,12 +184,46 @@ struct Retry {
     double factor = 2;
     milliseconds maximum = std::chrono::hours(1);
     milliseconds expire = std::chrono::hours(24 * 5);
+    milliseconds delay_notice = std::chrono::hours(4);  ///< 0: none
     /// By kind: mailbox_full, busy, store, policy, connection, other. Those that the file gives.
     std::map<std::string, RetryClass> classes;
 };
 
+/// What senders are told of mail that cannot be delivered, and the way out for that.
+struct Bounces {
+    enum class Send : std::uint8_t { always, verified, never } send = Send::verified;
+    /// The way to other domains.
+    enum class Way : std::uint8_t { mx, relay, none } way = Way::mx;
+    std::optional<Address> relay;  ///< another mail server, over SMTP; with Way::relay
+    Encryption relay_tls = Encryption::opportunistic;
+    std::filesystem::path relay_authorities;  ///< PEM; empty: the system's
+    std::string relay_user;                   ///< AUTH; empty: none
+    std::filesystem::path relay_password_file;
+    // With Way::mx:
+    std::uint32_t port = 25;                   ///< of the servers of other domains
+    std::map<std::string, Encryption> tls;     ///< by domain, lower case; of all others: opportunistic
+    std::uint32_t connections = 200;           ///< transactions at once, to all domains together
+    std::uint32_t connections_per_domain = 5;  ///< ... to one
+    /// Where no MX can be, whatever DNS says.
+    std::vector<Network> never_to{{"0.0.0.0", 8}, {"127.0.0.0", 8}, {"169.254.0.0", 16}, {"224.0.0.0", 3},
+                                  {"::", 127},    {"fe80::", 10},   {"ff00::", 8}};
+    std::string from;               ///< filled in: postmaster of the first domain
+    std::uint32_t per_domain = 10;  ///< reports a second to one domain, at most
+};
+
+/// Where questions about names go.
+struct Dns {
+    std::vector<Address> servers;  ///< recursive ones, IP addresses; empty: those of /etc/resolv.conf
+    /// What signatures are checked against; empty: they are not.
+    std::filesystem::path trust_anchor = default_trust_anchor;
+    milliseconds timeout = std::chrono::seconds(5);  ///< for each question
+
+    static constexpr const char* default_trust_anchor = "/usr/share/dns/root.key";  ///< Debian's dns-root-data
+};
+
 struct Control {
     std::filesystem::path socket;  ///< filled in: beside the queue
+    std::optional<Address> http;   ///< an IP address: metrics and health; absent: off
 };
 
 struct Log {
@@ -119,13 +235,18 @@ struct Config {
     std::filesystem::path file;  ///< where it was read from
     std::string hostname;
     std::string user;  ///< empty: none configured
+    bool sandbox = true;
     milliseconds shutdown_grace = std::chrono::seconds(10);
     std::vector<Listener> listeners;  ///< default: one, smtp on 0.0.0.0:25
     Limits limits;
+    Screening screening;
     Queue queue;
     std::vector<Domain> domains;  ///< in the file's order; exact names win over patterns, longer patterns over shorter
     std::map<std::string, Backend> backends;
+    Ask ask;
     Retry retry;
+    Bounces bounces;
+    Dns dns;
     Control control;
     Log log;
 };

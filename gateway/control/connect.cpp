@@ -49,7 +49,7 @@ public:
     Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override {
         return local_.shape(request);
     }
-    Result<void, Failure> history(const queue::Filter& filter,
+    Result<void, Failure> history(const queue::HistoryFilter& filter,
                                   const std::function<bool(const queue::HistoryEvent&)>& each) override {
         return local_.history(filter, each);
     }

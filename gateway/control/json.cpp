@@ -86,6 +86,36 @@ queue::Totals totals_of(const Json& json) {
     return totals;
 }
 
+Json json_of(const CertificateStatus& certificate) {
+    Json json;
+    json["listener"] = certificate.listener;
+    json["file"] = certificate.file;
+    json["key"] = certificate.key;
+    json["names"] = certificate.names;
+    json["not_after"] = queue::to_rfc3339(certificate.not_after);
+    json["days_left"] = certificate.days_left;
+    return json;
+}
+
+CertificateStatus certificate_of(const Json& json) {
+    CertificateStatus certificate;
+    certificate.listener = text_at(json, "listener");
+    certificate.file = text_at(json, "file");
+    certificate.key = text_at(json, "key");
+    if (const Json* names = find(json, "names")) {
+        for (const Json& name : array_of(*names, "names")) {
+            certificate.names.push_back(text_of(name, "names"));
+        }
+    }
+    certificate.not_after = instant_of(need(json, "not_after"), "not_after");
+    const Json& days = need(json, "days_left");
+    if (!days.is_number_integer()) {
+        bad("`days_left` is not a whole number");
+    }
+    certificate.days_left = days.get<std::int64_t>();
+    return certificate;
+}
+
 }  // namespace
 
 std::string encode(const MessageView& message) {
@@ -104,6 +134,7 @@ std::string encode(const MessageView& message) {
     json["protocol"] = message.protocol;
     json["has_8bit"] = message.has_8bit;
     json["smtputf8"] = message.smtputf8;
+    json["require_tls"] = message.require_tls;
     json["envid"] = message.envid;
     json["recipients"] = std::move(recipients);
     return dump(json);
@@ -122,6 +153,7 @@ Decoded<MessageView> decode_message(std::string_view text) {
         message.protocol = text_at(json, "protocol");
         message.has_8bit = flag_at(json, "has_8bit");
         message.smtputf8 = flag_at(json, "smtputf8");
+        message.require_tls = flag_at(json, "require_tls");
         message.envid = text_at(json, "envid");
         for (const Json& recipient : array_of(need(json, "recipients"), "recipients")) {
             message.recipients.push_back(recipient_of(recipient));
@@ -148,6 +180,11 @@ std::string encode(const Status& status) {
                         {"free_octets", gateway.disk.free_octets},
                         {"minimum_free_octets", gateway.disk.minimum_free_octets},
                         {"error", gateway.disk.error}};
+    json["certificates"] = Json::array();
+    for (const CertificateStatus& certificate : gateway.certificates) {
+        json["certificates"].push_back(json_of(certificate));
+    }
+    json["tls"] = Json{{"full", gateway.tls.full}, {"resumed", gateway.tls.resumed}, {"failed", gateway.tls.failed}};
     json["backends"] = std::move(backends);
     return dump(json);
 }
@@ -175,6 +212,14 @@ Decoded<Status> decode_status(std::string_view text) {
             gateway.disk.minimum_free_octets = number_at(*disk, "minimum_free_octets");
             gateway.disk.error = text_at(*disk, "error");
         }
+        if (const Json* certificates = find(json, "certificates")) {
+            for (const Json& certificate : array_of(*certificates, "certificates")) {
+                gateway.certificates.push_back(certificate_of(certificate));
+            }
+        }
+        if (const Json* tls = find(json, "tls")) {
+            gateway.tls = {number_at(*tls, "full"), number_at(*tls, "resumed"), number_at(*tls, "failed")};
+        }
         for (const Json& backend : array_of(need(json, "backends"), "backends")) {
             gateway.backends.push_back(backend_of(backend));
         }
@@ -198,7 +243,16 @@ std::string encode(const queue::HistoryEvent& event) {
     json["attempt"] = event.attempt;
     json["duration_ms"] = std::max<std::int64_t>(event.duration.count(), 0);
     json["reply"] = event.reply;
-    json["actor"] = event.actor;
+    // "root: queue hold --all": who, and by which command.
+    const std::size_t colon = event.actor.find(": ");
+    json["actor"] = event.actor.substr(0, colon);
+    json["command"] = colon == std::string::npos ? std::string() : event.actor.substr(colon + 2);
+    json["client"] = event.client;
+    json["session"] = event.session;
+    json["tls"] = event.tls;
+    if (!event.transcript.empty()) {
+        json["transcript"] = event.transcript;
+    }
     return dump(json);
 }
 
@@ -221,6 +275,13 @@ Decoded<queue::HistoryEvent> decode_history_event(std::string_view text) {
         }
         event.reply = text_at(json, "reply");
         event.actor = text_at(json, "actor");
+        if (const std::string command = text_at(json, "command"); !command.empty()) {
+            event.actor += ": " + command;
+        }
+        event.client = text_at(json, "client");
+        event.session = text_at(json, "session");
+        event.tls = text_at(json, "tls");
+        event.transcript = text_at(json, "transcript");
         return event;
     });
 }

@@ -61,10 +61,16 @@ using Decoded = Result<T, std::string>;
 [[nodiscard]] Decoded<queue::Filter> decode_search(std::string_view json);
 [[nodiscard]] std::string encode_backend_request(const BackendRequest& request);
 [[nodiscard]] Decoded<BackendRequest> decode_backend_request(BackendVerb verb, std::string_view json);
+[[nodiscard]] std::string encode_history_search(const queue::HistoryFilter& filter);
+[[nodiscard]] Decoded<queue::HistoryFilter> decode_history_search(std::string_view json);
 [[nodiscard]] std::string encode_apply(const ApplyRequest& request);
 [[nodiscard]] Decoded<ApplyRequest> decode_apply(Verb verb, std::string_view json);
 [[nodiscard]] std::string encode_shape(const ShapeRequest& request);
 [[nodiscard]] Decoded<ShapeRequest> decode_shape_request(std::string_view json);
+
+/// A filter as a command line has it, for the history: "--domain example.com --state held"; "--all"; or the ids. Cut
+/// when it is long.
+[[nodiscard]] std::string describe(const queue::Filter& filter);
 
 /// An IP address, or a network as ADDRESS/BITS, as a filter's `clients` has it.
 [[nodiscard]] bool is_client(std::string_view text);

@@ -139,20 +139,115 @@ Decoded<queue::Filter> decode_search(std::string_view text) {
     });
 }
 
+std::string encode_history_search(const queue::HistoryFilter& filter) {
+    Json json;
+    json["filter"] = json_of(filter.filter);
+    json["transcripts"] = filter.transcripts;
+    return dump(json);
+}
+
+Decoded<queue::HistoryFilter> decode_history_search(std::string_view text) {
+    return decode<queue::HistoryFilter>(text, [](const Json& json) {
+        allow_only(json, {"filter", "transcripts"});
+        queue::HistoryFilter filter;
+        filter.filter = filter_of(need(json, "filter"));
+        filter.transcripts = flag_at(json, "transcripts");
+        return filter;
+    });
+}
+
+namespace {
+
+/// As a shell takes it for one word.
+std::string quoted(std::string_view word) {
+    std::string text = "'";
+    for (const char c : word) {
+        text += c == '\'' ? "'\\''" : std::string(1, c);
+    }
+    return text + '\'';
+}
+
+/// A command line's options, as many as find room.
+class Options {
+public:
+    void add(std::string_view option, std::string_view value = {}) {
+        constexpr std::size_t octets_max = 300;
+        if (text_.size() >= octets_max) {
+            cut_ = true;
+            return;
+        }
+        text_ += text_.empty() ? "" : " ";
+        text_.append(option).append(value.empty() ? "" : " ").append(value);
+    }
+    void texts(std::string_view option, const std::vector<std::string>& values) {
+        constexpr std::size_t value_octets_max = 100;
+        for (const std::string& value : values) {
+            cut_ = cut_ || value.size() > value_octets_max;
+            add(option, quoted(std::string_view(value).substr(0, value_octets_max)));
+        }
+    }
+    [[nodiscard]] std::string text() const { return text_.empty() ? "--all" : text_ + (cut_ ? " ..." : ""); }
+
+private:
+    std::string text_;
+    bool cut_ = false;
+};
+
+}  // namespace
+
+std::string describe(const queue::Filter& filter) {
+    Options options;
+    for (const queue::MessageId id : filter.ids) {
+        options.add(id.to_string());
+    }
+    options.texts("--backend", filter.backends);
+    options.texts("--domain", filter.domains);
+    options.texts("--recipient", filter.recipients);
+    options.texts("--sender", filter.senders);
+    options.texts("--client", filter.clients);
+    for (const queue::RecipientState state : filter.states) {
+        options.add("--state", queue::to_string(state));
+    }
+    const auto age = [&options](std::string_view option, const std::optional<queue::Duration>& duration) {
+        if (duration) {
+            options.add(option,
+                        std::to_string(std::chrono::duration_cast<std::chrono::seconds>(*duration).count()) + 's');
+        }
+    };
+    age("--older-than", filter.older_than);
+    age("--younger-than", filter.younger_than);
+    if (filter.reply) {
+        options.texts("--reply", {*filter.reply});
+    }
+    if (filter.limit) {
+        options.add("--limit", std::to_string(*filter.limit));
+    }
+    return options.text();
+}
+
 std::string encode_apply(const ApplyRequest& request) {
     Json json;
     json["filter"] = json_of(request.filter);
     json["dry_run"] = request.dry_run;
+    if (!request.reason.empty()) {
+        json["reason"] = request.reason;
+    }
     return dump(json);
 }
 
 Decoded<ApplyRequest> decode_apply(Verb verb, std::string_view text) {
     return decode<ApplyRequest>(text, [verb](const Json& json) {
-        allow_only(json, {"filter", "dry_run"});
+        allow_only(json, {"filter", "dry_run", "reason"});
         ApplyRequest request;
         request.verb = verb;
         request.filter = filter_of(need(json, "filter"));
         request.dry_run = flag_at(json, "dry_run");
+        if (const Json* reason = find(json, "reason")) {
+            if (verb != Verb::bounce) {
+                bad("`reason` is of `bounce` only");
+            }
+            request.reason = text_of(*reason, "reason");
+        }
         return request;
     });
 }

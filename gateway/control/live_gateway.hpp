@@ -62,6 +62,23 @@ struct DiskStatus {
     std::string error;  ///< why the store is closed; empty: it is well
 };
 
+/// A certificate that a listener shows.
+struct CertificateStatus {
+    std::string listener;
+    std::string file;
+    std::string key;                 ///< "RSA 2048", "ECDSA P-256"
+    std::vector<std::string> names;  ///< DNS names; a stranger's text, perhaps
+    queue::Instant not_after{};
+    std::int64_t days_left = 0;  ///< whole ones; negative once it has ended
+};
+
+/// Handshakes since the start.
+struct TlsStatus {
+    std::uint64_t full = 0;
+    std::uint64_t resumed = 0;
+    std::uint64_t failed = 0;
+};
+
 struct GatewaySnapshot {
     bool running = true;  ///< false: the queue was read without a gateway
     std::string version;
@@ -70,6 +87,8 @@ struct GatewaySnapshot {
     Flow since_start;
     Flow last_minute;
     DiskStatus disk;
+    std::vector<CertificateStatus> certificates;
+    TlsStatus tls;
     std::vector<BackendStatus> backends;
 };
 
@@ -110,9 +129,9 @@ public:
     virtual ~LiveGateway() = default;
 
     /// Does `verb` to each of `recipients` (at most 1000 at a time) that is still in a state that the verb acts on, in
-    /// flight or not, and records it with `actor` in the history. `done` runs once it is durable, on any thread; a
-    /// callback that is destroyed unused counts as failed.
-    virtual void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor,
+    /// flight or not, and records it with `actor` in the history; with `bounce`, `reason` is for the sender. `done`
+    /// runs once it is durable, on any thread; a callback that is destroyed unused counts as failed.
+    virtual void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor, std::string reason,
                        std::function<void(ApplyResult)> done) = 0;
 
     /// What the recipients of `message` wait for, the undone ones. May block for a moment.

@@ -1,11 +1,14 @@
 #include "gateway/control/local_operations.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <future>
 #include <memory>
 #include <optional>
 
 #include <fmt/format.h>
+
+#include "gateway/control/json.hpp"
 
 namespace postern::control {
 namespace {
@@ -14,6 +17,7 @@ namespace {
 // listing of a million costs 8 MB, and no read transaction is open while a slow reader takes the rows.
 constexpr std::size_t recipients_kept = 4000;
 constexpr std::size_t apply_batch = 1000;  // what LiveGateway::apply takes at once
+constexpr std::size_t batches_at_work = 2;
 
 /// Narrows the filter to what the verb acts on, so that --limit counts messages that change. False: nothing can match.
 bool narrow(queue::Filter& filter, Verb verb) {
@@ -131,7 +135,7 @@ Result<Outcome, Failure> LocalOperations::apply(const ApplyRequest& request) {
     }
     outcome.missing = std::move(*missing);
     if (!request.dry_run) {
-        const auto changed = change(request.verb, matched);
+        const auto changed = change(request, matched);
         if (!changed) {
             return changed.error();
         }
@@ -161,33 +165,52 @@ Result<std::vector<queue::MessageId>, Failure> LocalOperations::find_missing(con
     return missing;
 }
 
-Result<std::uint64_t, Failure> LocalOperations::change(Verb verb, const std::vector<RecipientRef>& recipients) {
+Result<std::uint64_t, Failure> LocalOperations::change(const ApplyRequest& request,
+                                                       const std::vector<RecipientRef>& recipients) {
+    const std::string actor = fmt::format("{}: queue {} {}", actor_, to_string(request.verb), describe(request.filter));
     std::uint64_t changed = 0;
-    for (std::size_t at = 0; at < recipients.size();) {
-        const std::size_t end = std::min(at + apply_batch, recipients.size());
-        std::vector<RecipientRef> batch(recipients.begin() + static_cast<std::ptrdiff_t>(at),
-                                        recipients.begin() + static_cast<std::ptrdiff_t>(end));
-        at = end;
-        // The callback alone owns the promise: destroyed unused, it breaks it, and the wait ends.
-        auto promise = std::make_shared<std::promise<ApplyResult>>();
-        auto future = promise->get_future();
-        gateway_.apply(verb, std::move(batch), actor_,
-                       [held = std::move(promise)](ApplyResult result) { held->set_value(result); });
+    std::deque<std::future<ApplyResult>> at_work;
+    auto status = ApplyResult::Status::done;
+    for (std::size_t at = 0; at < recipients.size() || !at_work.empty();) {
+        // The next one is read and prepared while the one before is being written.
+        while (status == ApplyResult::Status::done && at < recipients.size() && at_work.size() < batches_at_work) {
+            const std::size_t end = std::min(at + apply_batch, recipients.size());
+            at_work.push_back(begin_change(request,
+                                           {recipients.begin() + static_cast<std::ptrdiff_t>(at),
+                                            recipients.begin() + static_cast<std::ptrdiff_t>(end)},
+                                           actor));
+            at = end;
+        }
+        if (at_work.empty()) {
+            break;
+        }
         ApplyResult result;
         try {
-            result = future.get();
+            result = at_work.front().get();
         } catch (const std::future_error&) {
             result = ApplyResult(ApplyResult::Status::failed, 0);
         }
+        at_work.pop_front();
         changed += result.changed;
-        if (result.status != ApplyResult::Status::done) {
-            const char* why = result.status == ApplyResult::Status::disk_full ? "the disk is full"
-                                                                              : "the change could not be recorded";
-            return Failure(FailureKind::disk,
-                           fmt::format("{} ({} of {} recipients were changed)", why, changed, recipients.size()));
-        }
+        status = status == ApplyResult::Status::done ? result.status : status;
+    }
+    if (status != ApplyResult::Status::done) {
+        const char* why =
+            status == ApplyResult::Status::disk_full ? "the disk is full" : "the change could not be recorded";
+        return Failure(FailureKind::disk,
+                       fmt::format("{} ({} of {} recipients were changed)", why, changed, recipients.size()));
     }
     return changed;
+}
+
+std::future<ApplyResult> LocalOperations::begin_change(const ApplyRequest& request, std::vector<RecipientRef> batch,
+                                                       const std::string& actor) {
+    // The callback alone owns the promise: destroyed unused, it breaks it, and the wait ends.
+    auto promise = std::make_shared<std::promise<ApplyResult>>();
+    auto future = promise->get_future();
+    gateway_.apply(request.verb, std::move(batch), actor, request.reason,
+                   [held = std::move(promise)](ApplyResult result) { held->set_value(result); });
+    return future;
 }
 
 Result<Why, Failure> LocalOperations::why(queue::MessageId id) {
@@ -278,11 +301,9 @@ Result<std::vector<queue::ShapeCell>, Failure> LocalOperations::shape(const Shap
     return *cells;
 }
 
-Result<void, Failure> LocalOperations::history(const queue::Filter& filter,
+Result<void, Failure> LocalOperations::history(const queue::HistoryFilter& filter,
                                                const std::function<bool(const queue::HistoryEvent&)>& each) {
-    queue::HistoryFilter wanted;
-    wanted.filter = filter;
-    const auto read = reader_.history(wanted, clock_.wall(), each);
+    const auto read = reader_.history(filter, clock_.wall(), each);
     if (!read) {
         return failure(read.error());
     }

@@ -2,6 +2,7 @@
 // OfflineGateway).
 #pragma once
 
+#include <future>
 #include <string>
 
 #include "gateway/control/operations.hpp"
@@ -25,7 +26,7 @@ public:
     [[nodiscard]] Result<std::vector<ProbeView>, Failure> probe(const std::string& backend) override;
     [[nodiscard]] Result<Status, Failure> status() override;
     [[nodiscard]] Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override;
-    [[nodiscard]] Result<void, Failure> history(const queue::Filter& filter,
+    [[nodiscard]] Result<void, Failure> history(const queue::HistoryFilter& filter,
                                                 const std::function<bool(const queue::HistoryEvent&)>& each) override;
     [[nodiscard]] Result<ReloadOutcome, Failure> reload() override;
 
@@ -33,7 +34,11 @@ private:
     [[nodiscard]] Failure failure(queue::ReadError error, queue::MessageId id = {}) const;
     [[nodiscard]] Result<std::vector<queue::MessageId>, Failure> find_missing(const std::vector<queue::MessageId>& ids,
                                                                               const std::vector<RecipientRef>& found);
-    [[nodiscard]] Result<std::uint64_t, Failure> change(Verb verb, const std::vector<RecipientRef>& recipients);
+    [[nodiscard]] Result<std::uint64_t, Failure> change(const ApplyRequest& request,
+                                                        const std::vector<RecipientRef>& recipients);
+    /// One batch, which the future tells the end of. A broken promise is a failure.
+    [[nodiscard]] std::future<ApplyResult> begin_change(const ApplyRequest& request, std::vector<RecipientRef> batch,
+                                                        const std::string& actor);
 
     queue::Reader& reader_;
     LiveGateway& gateway_;

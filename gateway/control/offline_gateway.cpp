@@ -54,7 +54,7 @@ Result<void, Failure> OfflineGateway::open() {
     return {};
 }
 
-void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor,
+void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor, std::string reason,
                            std::function<void(ApplyResult)> done) {
     const auto opened = open();
     if (!opened) {
@@ -75,7 +75,7 @@ void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std:
             if (!applies(verb, recipient.state)) {
                 continue;
             }
-            updates.push_back(update_for(verb, id, recipient, now));
+            updates.push_back(update_for(verb, id, recipient, now, reason));
             queue::HistoryEvent event;
             event.at = now;
             event.message = id;
@@ -85,6 +85,7 @@ void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std:
             event.recipient = recipient.address.to_string();
             event.backend = recipient.backend;
             event.attempt = recipient.attempts;
+            event.reply = reason;
             event.actor = actor;
             events.push_back(std::move(event));
         }
@@ -107,7 +108,8 @@ void OfflineGateway::apply(Verb verb, std::vector<RecipientRef> recipients, std:
 }
 
 std::vector<WhyView> OfflineGateway::explain(const queue::QueuedMessage& message) {
-    return why_from_queue(message, clock_.wall());
+    const auto marks = reader_.marks();
+    return why_from_queue(message, marks ? *marks : std::vector<queue::BackendMark>(), clock_.wall());
 }
 
 void OfflineGateway::order(BackendVerb verb, std::string backend, std::string actor, std::string reason,

@@ -25,7 +25,7 @@ public:
     /// Takes the lock, unless that was done. busy: another gateway has it.
     [[nodiscard]] Result<void, Failure> open();
 
-    void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor,
+    void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor, std::string reason,
                std::function<void(ApplyResult)> done) override;
     [[nodiscard]] std::vector<WhyView> explain(const queue::QueuedMessage& message) override;
     void order(BackendVerb verb, std::string backend, std::string actor, std::string reason,

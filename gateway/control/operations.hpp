@@ -30,6 +30,7 @@ struct ApplyRequest {
     Verb verb = Verb::retry;
     queue::Filter filter;
     bool dry_run = false;
+    std::string reason{};  ///< with bounce: told to the sender; may be empty
 };
 
 struct Outcome {
@@ -75,7 +76,7 @@ public:
     [[nodiscard]] virtual Result<Status, Failure> status() = 0;
     [[nodiscard]] virtual Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) = 0;
     [[nodiscard]] virtual Result<void, Failure> history(
-        const queue::Filter& filter, const std::function<bool(const queue::HistoryEvent&)>& each) = 0;
+        const queue::HistoryFilter& filter, const std::function<bool(const queue::HistoryEvent&)>& each) = 0;
     [[nodiscard]] virtual Result<ReloadOutcome, Failure> reload() = 0;
 };
 

@@ -5,7 +5,7 @@
 //   GET  /v1/messages/ID                  POST /v1/recipients:VERB      {"filter": {...}, "dry_run": false}
 //   GET  /v1/messages/ID/content          POST /v1/recipients:shape     {"by": "backend", "bounds_ms": [...]}
 //   GET  /v1/messages/ID/why              POST /v1/backends:pause|resume|release|probe {"backend": "...", "reason": ""}
-//   POST /v1/reload                       POST /v1/history:search       {"filter": {...}}            -> JSON lines
+//   POST /v1/reload                       POST /v1/history:search {"filter": {...}, "transcripts": false} -> JSON lines
 //
 // Threads: one that accepts, and one for each connection, a bounded number: a client that is slow, silent or gone holds
 // up itself and nobody else. None of them takes signals.

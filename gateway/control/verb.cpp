@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "queue/returning.hpp"
+
 namespace postern::control {
 
 using queue::RecipientState;
@@ -16,12 +18,14 @@ std::string_view to_string(Verb verb) {
             return "release";
         case Verb::remove:
             return "remove";
+        case Verb::bounce:
+            return "bounce";
     }
     return "";
 }
 
 std::optional<Verb> parse_verb(std::string_view text) {
-    for (const Verb verb : {Verb::retry, Verb::hold, Verb::release, Verb::remove}) {
+    for (const Verb verb : {Verb::retry, Verb::hold, Verb::release, Verb::remove, Verb::bounce}) {
         if (to_string(verb) == text) {
             return verb;
         }
@@ -39,6 +43,8 @@ std::string_view event_name(Verb verb) {
             return "released";
         case Verb::remove:
             return "removed";
+        case Verb::bounce:
+            return "returned";
     }
     return "";
 }
@@ -60,6 +66,7 @@ const std::vector<RecipientState>& source_states(Verb verb) {
         case Verb::release:
             return release;
         case Verb::remove:
+        case Verb::bounce:
             break;
     }
     return remove;
@@ -71,7 +78,7 @@ bool applies(Verb verb, RecipientState state) {
 }
 
 queue::RecipientUpdate update_for(Verb verb, queue::MessageId message, const queue::Recipient& recipient,
-                                  queue::Instant now) {
+                                  queue::Instant now, const std::string& reason) {
     queue::RecipientUpdate update;
     update.message = message;
     update.ordinal = recipient.ordinal;
@@ -82,9 +89,10 @@ queue::RecipientUpdate update_for(Verb verb, queue::MessageId message, const que
     update.next_attempt_at = now;
     switch (verb) {
         case Verb::retry:
+            update.state = recipient.state;
+            break;
         case Verb::release:
-            // Unknowns count towards being held for good; who was released on purpose starts anew.
-            update.unknowns = verb == Verb::release ? 0 : recipient.unknowns;
+            update.unknowns = 0;  // they count towards being held for good; who was released on purpose starts anew
             update.state = RecipientState::ready;
             break;
         case Verb::hold:
@@ -94,6 +102,9 @@ queue::RecipientUpdate update_for(Verb verb, queue::MessageId message, const que
         case Verb::remove:
             update.state = RecipientState::removed;
             update.failed = recipient.failed;
+            break;
+        case Verb::bounce:
+            queue::return_by_hand(update, recipient, reason, now);
             break;
     }
     return update;

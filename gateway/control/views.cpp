@@ -68,6 +68,7 @@ MessageView view_of(const queue::QueuedMessage& message) {
     view.protocol = envelope.client.protocol;
     view.has_8bit = envelope.has_8bit;
     view.smtputf8 = envelope.smtputf8;
+    view.require_tls = envelope.require_tls;
     view.envid = envelope.dsn.envid;
     view.recipients.reserve(message.recipients.size());
     for (const queue::Recipient& recipient : message.recipients) {

@@ -34,6 +34,7 @@ struct MessageView {
     std::string protocol;
     bool has_8bit = false;
     bool smtputf8 = false;
+    bool require_tls = false;
     std::string envid;
     std::vector<RecipientView> recipients;
 };

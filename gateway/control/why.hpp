@@ -17,14 +17,14 @@ struct WhyView {
     /// A word for programs: next_attempt, turn, memory, mailbox, endpoint, resume, brake, route, release, report,
     /// result, record, recording, stop, nothing; gateway: for its start.
     std::string waits_for;
-    std::string text;    ///< the same as a sentence, without strangers' texts
+    std::string text;    ///< the same as a sentence; an operator's reason may be in it
     std::string remedy;  ///< what would change it; may be empty
     std::string backend;
     std::string endpoint;
     std::optional<queue::Instant> since;
     std::optional<queue::Instant> until;
     std::string reply;  ///< the last one about it, or the endpoint's last error; a stranger's text
-    std::string actor;  ///< who paused
+    std::string actor;  ///< who paused, and by which command
 };
 
 struct Why {
@@ -32,7 +32,8 @@ struct Why {
     std::vector<WhyView> recipients;  ///< the undone ones
 };
 
-/// Without a gateway: states and times, nothing of stores.
-[[nodiscard]] std::vector<WhyView> why_from_queue(const queue::QueuedMessage& message, queue::Instant now);
+/// Without a gateway: states, times and pauses (of `marks`), nothing of stores.
+[[nodiscard]] std::vector<WhyView> why_from_queue(const queue::QueuedMessage& message,
+                                                  const std::vector<queue::BackendMark>& marks, queue::Instant now);
 
 }  // namespace postern::control

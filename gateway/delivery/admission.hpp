@@ -16,6 +16,7 @@
 #include <string>
 
 #include "gateway/delivery/options.hpp"
+#include "queue/mail/snapshot.hpp"
 
 namespace postern::delivery {
 
@@ -49,7 +50,7 @@ public:
 
 private:
     std::atomic<bool> any_{false};
-    std::atomic<std::shared_ptr<const Refusing>> refusing_;
+    Snapshot<Refusing> refusing_;
 };
 
 }  // namespace postern::delivery

@@ -41,7 +41,7 @@ queue::DueKey just_before(queue::DueKey key) {
 }
 
 std::size_t BackendWork::queued_of(queue::MessageId message) const {
-    std::size_t sum = ready.recipients_of(message);
+    std::size_t sum = ready.recipients_of(message) + destinations.recipients_of(message);
     for (const EndpointWork& work : endpoints) {
         sum += work.own.recipients_of(message);
     }
@@ -49,6 +49,10 @@ std::size_t BackendWork::queued_of(queue::MessageId message) const {
 }
 
 void BackendWork::enqueue(Batch batch) {
+    if (options.is_by_domain()) {
+        destinations.add(std::move(batch));
+        return;
+    }
     if (options.balance != Balance::sticky) {
         ready.add(std::move(batch));
         return;
@@ -75,6 +79,9 @@ std::vector<Batch> BackendWork::take_all() {
         }
     };
     drain(ready);
+    for (Batch& batch : destinations.take_all()) {
+        all.push_back(std::move(batch));
+    }
     for (EndpointWork& work : endpoints) {
         drain(work.own);
     }

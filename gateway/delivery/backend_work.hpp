@@ -13,6 +13,7 @@
 #include "gateway/delivery/brake.hpp"
 #include "gateway/delivery/circuit.hpp"
 #include "gateway/delivery/concurrency.hpp"
+#include "gateway/delivery/destinations.hpp"
 #include "gateway/delivery/mailbox_limits.hpp"
 #include "gateway/delivery/options.hpp"
 #include "gateway/delivery/ready_queue.hpp"
@@ -23,7 +24,7 @@
 
 namespace postern::delivery {
 
-/// How often the store is asked for what has expired while no store could be reached.
+/// How often the store is asked for what has expired, or is late, while no store could be reached.
 [[nodiscard]] queue::Duration old_interval(queue::Duration expire);
 
 /// Where a load has to go on so that it begins with `key`.
@@ -67,6 +68,7 @@ struct BackendWork {
     ReadyQueue ready;                                  ///< with `sticky`: while no endpoint is well
     std::map<std::string, std::deque<Batch>> blocked;  ///< by mailbox, of one recipient each: those without room
     std::size_t blocked_count = 0;
+    Destinations destinations;      ///< with is_by_domain(): all lines are here
     std::size_t next_endpoint = 0;  ///< whose turn it is among equally busy ones
 
     bool more = true;  ///< the store may hold due recipients that are not in memory
@@ -80,6 +82,10 @@ struct BackendWork {
     std::optional<queue::Instant> due_at;                          ///< when the next waiting one is due
     queue::SteadyInstant load_again{};                             ///< after a load that failed
     std::vector<std::pair<std::int64_t, queue::Ordinal>> put_off;  ///< during the load at work: it knows better
+
+    bool loading_late = false;
+    queue::SteadyInstant late_looked_at{};
+    queue::MessageId late_seen;  ///< whose delay was looked at, up to this message; since the start
 
     bool loading_old = false;
     queue::SteadyInstant old_looked_at{};
@@ -102,7 +108,7 @@ struct BackendWork {
         return true;
     }
     [[nodiscard]] std::size_t queued() const {
-        std::size_t sum = ready.recipients() + blocked_count;
+        std::size_t sum = ready.recipients() + destinations.recipients() + blocked_count;
         for (const EndpointWork& work : endpoints) {
             sum += work.own.recipients();
         }

@@ -9,7 +9,7 @@ using lmtp_client::Trouble;
 namespace {
 
 constexpr queue::Duration pause_min{1000};
-constexpr queue::Duration pause_max{4000};
+constexpr queue::Duration pause_max{1500};
 constexpr std::uint32_t breaks_max = 2;
 constexpr queue::Duration lately{2000};
 

@@ -3,8 +3,8 @@
 //   closed --failed()--> open --probe_due()--> probing --probe_failed()--> open (longer)
 //     ^------------------------probe_worked()--------'
 //
-// What is the endpoint's fault is charged here, and never to a recipient. The pause between probes grows from 1 s to 4
-// s and no further: a connect a few seconds apart costs nothing, and after an outage mail flows within 5 s.
+// What is the endpoint's fault is charged here, and never to a recipient. The pause between probes grows from 1 s to
+// 1.5 s and no further: such a connect costs nothing, and after an outage mail flows within 2 s.
 #pragma once
 
 #include <cstdint>

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -14,6 +15,9 @@ namespace asio = boost::asio;
 using lmtp_client::ContentPart;
 
 namespace {
+
+constexpr std::size_t verified_kept = 16;
+constexpr std::chrono::minutes verified_for{1};
 
 class MemoryContent final : public lmtp_client::ContentSource {
 public:
@@ -102,21 +106,34 @@ asio::awaitable<Answer> Loader::ask(std::function<Answer(queue::Reader&)> questi
     co_return std::move(*answer);
 }
 
-asio::awaitable<Result<queue::QueuedMessage, Loader::Failure>> Loader::verified(queue::MessageId id) {
-    using Answer = Result<queue::QueuedMessage, Failure>;
+const queue::Envelope* Loader::lately_verified(queue::MessageId id, queue::SteadyInstant now) const {
+    const auto found = std::find_if(verified_.begin(), verified_.end(), [&](const Verified& each) {
+        return each.envelope.id == id && now - each.at < verified_for;
+    });
+    return found == verified_.end() ? nullptr : &found->envelope;
+}
+
+asio::awaitable<Result<queue::Envelope, Loader::Failure>> Loader::verified(queue::MessageId id,
+                                                                           queue::SteadyInstant now) {
+    using Answer = Result<queue::Envelope, Failure>;
+    if (const queue::Envelope* const known = lately_verified(id, now)) {
+        co_return Answer(*known);
+    }
     std::function<Answer(queue::Reader&)> question = [id](queue::Reader& reader) -> Answer {
-        const auto verdict = reader.verify(id);
-        if (verdict.has_error()) {
-            return failure_of(verdict.error(), reader);
+        auto envelope = reader.verify(id);
+        if (envelope.has_error()) {
+            return failure_of(envelope.error(), reader);
         }
-        auto message = reader.find(id);
-        if (message.has_error()) {
-            return failure_of(message.error(), reader);
-        }
-        return std::move(*message);
+        return std::move(*envelope);
     };
     auto asking = ask<Answer>(std::move(question));
     Answer answer = co_await std::move(asking);
+    if (answer.has_value()) {
+        verified_.push_back({*answer, now});
+        if (verified_.size() > verified_kept) {
+            verified_.pop_front();
+        }
+    }
     co_return answer;
 }
 
@@ -124,30 +141,25 @@ asio::awaitable<Result<std::vector<queue::QueuedMessage>, Loader::Failure>> Load
     std::vector<queue::MessageId> ids) {
     using Answer = Result<std::vector<queue::QueuedMessage>, Failure>;
     std::function<Answer(queue::Reader&)> question = [ids = std::move(ids)](queue::Reader& reader) -> Answer {
-        std::vector<queue::QueuedMessage> messages;
-        for (const queue::MessageId id : ids) {
-            auto message = reader.find(id);
-            if (message.has_value()) {
-                messages.push_back(std::move(*message));
-            } else if (message.error() != queue::ReadError::not_found) {
-                return failure_of(message.error(), reader);
-            }
+        auto messages = reader.find(ids);
+        if (messages.has_error()) {
+            return failure_of(messages.error(), reader);
         }
-        return messages;
+        return std::move(*messages);
     };
     auto asking = ask<Answer>(std::move(question));
     Answer answer = co_await std::move(asking);
     co_return answer;
 }
 
-asio::awaitable<Result<std::vector<queue::BacklogCell>, Loader::Failure>> Loader::backlog() {
-    using Answer = Result<std::vector<queue::BacklogCell>, Failure>;
+asio::awaitable<Result<queue::BacklogSurvey, Loader::Failure>> Loader::backlog() {
+    using Answer = Result<queue::BacklogSurvey, Failure>;
     std::function<Answer(queue::Reader&)> question = [](queue::Reader& reader) -> Answer {
-        auto cells = reader.backlog();
-        if (cells.has_error()) {
-            return failure_of(cells.error(), reader);
+        auto survey = reader.backlog();
+        if (survey.has_error()) {
+            return failure_of(survey.error(), reader);
         }
-        return std::move(*cells);
+        return std::move(*survey);
     };
     auto asking = ask<Answer>(std::move(question));
     Answer answer = co_await std::move(asking);

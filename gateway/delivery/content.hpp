@@ -7,6 +7,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -36,13 +37,15 @@ public:
     Loader(const Loader&) = delete;
     Loader& operator=(const Loader&) = delete;
 
-    /// The message, once its checksum was found right.
-    [[nodiscard]] boost::asio::awaitable<Result<queue::QueuedMessage, Failure>> verified(queue::MessageId id);
+    /// The envelope of the message, once its checksum was found right, perhaps a moment ago: a message to many takes
+    /// many transactions, and each would read all of its recipients.
+    [[nodiscard]] boost::asio::awaitable<Result<queue::Envelope, Failure>> verified(queue::MessageId id,
+                                                                                    queue::SteadyInstant now);
     /// Messages as they stand; those that are gone are left out.
     [[nodiscard]] boost::asio::awaitable<Result<std::vector<queue::QueuedMessage>, Failure>> find(
         std::vector<queue::MessageId> ids);
-    /// What lies in the queue, by backend and domain.
-    [[nodiscard]] boost::asio::awaitable<Result<std::vector<queue::BacklogCell>, Failure>> backlog();
+    /// What lies in the queue, by backend and domain, and whether it was counted right.
+    [[nodiscard]] boost::asio::awaitable<Result<queue::BacklogSurvey, Failure>> backlog();
     /// A content in the queue, part by part. The loader outlives it.
     [[nodiscard]] std::shared_ptr<lmtp_client::ContentSource> stored_content(queue::MessageId id);
 
@@ -52,10 +55,17 @@ private:
     template <class Answer>
     boost::asio::awaitable<Answer> ask(std::function<Answer(queue::Reader&)> question);
     [[nodiscard]] Result<queue::Reader*, Failure> reader();
+    [[nodiscard]] const queue::Envelope* lately_verified(queue::MessageId id, queue::SteadyInstant now) const;
+
+    struct Verified {
+        queue::Envelope envelope;
+        queue::SteadyInstant at;
+    };
 
     boost::asio::any_io_executor delivery_;
     OpenReader open_reader_;
     std::unique_ptr<queue::Reader> reader_;
+    std::deque<Verified> verified_;  // the newest last; on the delivery thread
     boost::asio::thread_pool thread_{1};
 };
 

@@ -43,6 +43,7 @@ lmtp_client::Transaction transaction_for(const Plan& plan, const queue::Envelope
     transaction.size = envelope.size;
     transaction.body_8bit = envelope.has_8bit;
     transaction.smtputf8 = needs_smtputf8(envelope, plan.recipients);
+    transaction.require_tls = envelope.require_tls;
     transaction.dsn = envelope.dsn;
     transaction.content = std::move(content);
     return transaction;
@@ -53,7 +54,7 @@ lmtp_client::Transaction transaction_for(const Plan& plan, const queue::Envelope
 class Engine::Impl final : public Host, public ResultsLedger::Host {
 public:
     Impl(asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader, const queue::Clock& clock,
-         Events& events, Options options, Route route)
+         Events& events, Options options, Route route, std::unique_ptr<lmtp_client::Client> elsewhere)
         : executor_(std::move(executor)),
           store_(store),
           clock_(clock),
@@ -66,6 +67,7 @@ public:
           grace_timer_(executor_),
           loader_(executor_, std::move(open_reader)),
           client_(lmtp_client::make_client(executor_)),
+          elsewhere_(std::move(elsewhere)),
           scheduler_(*this, events, std::move(options), std::move(route)),
           ledger_(*this) {}
 
@@ -78,11 +80,16 @@ public:
     void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) override {
         ledger_.record(std::move(update), std::move(event));
     }
+    void record_at_end(std::uint64_t plan, queue::RecipientUpdate update, queue::HistoryEvent event) override {
+        ledger_.record_at_end(plan, std::move(update), std::move(event));
+    }
+    void load_late(const std::string& backend, queue::MessageId after, queue::MessageId before,
+                   std::size_t limit) override;
     void call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant now,
                       std::size_t limit) override;
     void survey() override;
-    void reassign(const std::string& domain, const std::string& from, const std::string& to) override;
-    void mark(queue::BackendMark mark, bool set) override { ledger_.mark(std::move(mark), set); }
+    void reassign(const std::string& from, const queue::DomainMoves& moves) override;
+    void mark(queue::BackendMark mark, bool set) override;
     void refuse(const std::map<std::string, std::string>& backends) override { refusals_.publish(backends); }
 
     // ResultsLedger::Host
@@ -98,7 +105,7 @@ public:
     void committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages);
     void stop(std::chrono::milliseconds grace, std::function<void()> done);
     asio::awaitable<void> carry_out(Order order, std::vector<RecipientKey> recipients, std::string actor,
-                                    std::function<void(OrderResult)> done);
+                                    std::string reason, std::function<void(OrderResult)> done);
 
     /// Lets the scheduler run soon, once for all that happens until then.
     void pump_soon();
@@ -119,6 +126,7 @@ public:
     asio::steady_timer grace_timer_;
     Loader loader_;
     std::unique_ptr<lmtp_client::Client> client_;
+    std::unique_ptr<lmtp_client::Client> elsewhere_;
     RefusalBoard refusals_;
     Scheduler scheduler_;
     ResultsLedger ledger_;
@@ -128,21 +136,36 @@ public:
 private:
     class Outcomes final : public lmtp_client::OutcomeSink {
     public:
-        Outcomes(Impl& engine, std::uint64_t plan) : engine_(engine), plan_(plan) {}
+        Outcomes(Impl& engine, const Plan& plan) : engine_(engine), plan_(plan) {}
+        void begins(const std::string& tls) override {
+            if (tls != tls_) {
+                tls_ = tls;
+                engine_.scheduler_.runs_in(plan_.number, tls);
+            }
+        }
+        [[nodiscard]] const std::string& tls() const noexcept { return tls_; }
         void outcome(std::size_t slot, lmtp_client::Outcome outcome) override {
-            engine_.scheduler_.outcome(plan_, slot, outcome, engine_.now());
+            engine_.scheduler_.outcome(plan_.number, slot, outcome, engine_.now());
+            if (outcome.of_its_own) {
+                engine_.events_.answered(plan_.backend, plan_.recipients[slot].address, outcome.reply);
+            }
             engine_.pump_soon();
         }
 
     private:
         Impl& engine_;
-        std::uint64_t plan_;
+        const Plan& plan_;
+        std::string tls_;
     };
 
     asio::awaitable<void> deliver(std::shared_ptr<const Plan> plan);
     asio::awaitable<void> run_probe(std::string backend, lmtp_client::Endpoint endpoint);
     asio::awaitable<void> run_survey();
+    void mend(queue::Miscount miscount);
     [[nodiscard]] lmtp_client::ClientOptions client_options(const std::string& backend) const;
+    [[nodiscard]] lmtp_client::Client& client_of(const std::string& backend) const;
+    void close_idle();
+    void note_failure(const Plan& plan, lmtp_client::TransactionEnd& end, const std::string& tls);
     void recorded(const std::shared_ptr<Recording>& recording, StoreStatus status);
     void end_if_stopped();
     void spawn(asio::awaitable<void> task, std::uint64_t plan);
@@ -156,6 +179,8 @@ private:
     };
     void make_calls();
     std::vector<Call> calls_;
+    std::uint64_t mends_begun_ = 0;  ///< of the store's counts
+    std::uint64_t mends_ended_ = 0;
     bool pump_pending_ = false;
     bool begun_ = false;
     std::function<void()> stopped_;
@@ -197,9 +222,9 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
         envelope = plan->fresh->envelope;
         content = memory_content(plan->fresh->content);
     } else {
-        Result<queue::QueuedMessage, Loader::Failure> message = co_await loader_.verified(plan->message);
-        if (message.has_error()) {
-            const Loader::Failure& failure = message.error();
+        Result<queue::Envelope, Loader::Failure> verified = co_await loader_.verified(plan->message, now().steady);
+        if (verified.has_error()) {
+            const Loader::Failure& failure = verified.error();
             auto why = Scheduler::Unreadable::later;
             if (failure.error == queue::ReadError::damaged) {
                 why = Scheduler::Unreadable::damaged;
@@ -213,16 +238,45 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
             pump_soon();
             co_return;
         }
-        envelope = std::move(message->envelope);
+        envelope = std::move(*verified);
         content = loader_.stored_content(plan->message);
     }
-    Outcomes outcomes(*this, number);
+    Outcomes outcomes(*this, *plan);
     lmtp_client::Transaction transaction = transaction_for(*plan, envelope, std::move(content));
     const lmtp_client::ClientOptions options = client_options(plan->backend);
-    lmtp_client::TransactionEnd end = co_await client_->run(plan->endpoint, std::move(transaction), outcomes, options);
+    lmtp_client::Client& client = client_of(plan->backend);
+    lmtp_client::TransactionEnd end = co_await client.run(plan->endpoint, std::move(transaction), outcomes, options);
     scheduler_.transaction_ended(number, end.trouble, end.detail, now());
+    if (end.abilities) {
+        events_.introduced(plan->backend, plan->endpoint, *end.abilities);
+    }
+    note_failure(*plan, end, outcomes.tls());
     ledger_.release_after_records(number, std::move(end.lease));
     pump_soon();
+}
+
+/// Leaves in the history what was said in a transaction that failed for somebody, and that it broke off when it did.
+void Engine::Impl::note_failure(const Plan& plan, lmtp_client::TransactionEnd& end, const std::string& tls) {
+    const bool broke_off = end.trouble != lmtp_client::Trouble::none;
+    if (!broke_off && end.transcript.empty()) {
+        return;
+    }
+    queue::HistoryEvent event;
+    event.at = clock_.wall();
+    event.message = plan.message;
+    event.event = broke_off ? "trouble" : "transcript";
+    if (plan.recipients.size() == 1) {
+        event.recipient = plan.recipients.front().address.to_string();
+    }
+    event.backend = plan.backend;
+    event.endpoint = plan.endpoint.to_string();
+    event.duration = std::chrono::duration_cast<queue::Duration>(clock_.steady() - plan.began);
+    event.reply = std::move(end.detail);
+    event.actor = "gateway";
+    event.session = plan.session();
+    event.tls = tls;
+    event.transcript = std::move(end.transcript);
+    store_.note(std::move(event));
 }
 
 void Engine::Impl::probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) {
@@ -234,6 +288,9 @@ asio::awaitable<void> Engine::Impl::run_probe(std::string backend, lmtp_client::
     lmtp_client::ClientOptions options = client_options(backend);
     options.connect_timeout = std::min(options.connect_timeout, probe_patience);
     const lmtp_client::TransactionEnd end = co_await client_->probe(endpoint, options);
+    if (end.abilities) {
+        events_.introduced(backend, endpoint, *end.abilities);
+    }
     scheduler_.probe_ended(backend, endpoint, end.trouble == lmtp_client::Trouble::none, end.detail, now());
     pump_soon();
 }
@@ -245,8 +302,22 @@ lmtp_client::ClientOptions Engine::Impl::client_options(const std::string& backe
     if (found != options_.backends.end()) {
         options.connect_timeout = found->second.connect_timeout;
         options.reply_timeout = found->second.reply_timeout;
+        options.security = found->second.security;
     }
     return options;
+}
+
+lmtp_client::Client& Engine::Impl::client_of(const std::string& backend) const {
+    const auto found = options_.backends.find(backend);
+    const bool is_by_domain = found != options_.backends.end() && found->second.is_by_domain();
+    return is_by_domain && elsewhere_ ? *elsewhere_ : *client_;
+}
+
+void Engine::Impl::close_idle() {
+    client_->close_idle();
+    if (elsewhere_) {
+        elsewhere_->close_idle();
+    }
 }
 
 void Engine::Impl::load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
@@ -277,6 +348,20 @@ void Engine::Impl::load_old(const std::string& backend, queue::MessageId before,
     });
 }
 
+void Engine::Impl::load_late(const std::string& backend, queue::MessageId after, queue::MessageId before,
+                             std::size_t limit) {
+    store_.load_late(backend, after, before, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+        auto answer = std::make_shared<queue::DuePage>();
+        if (page.has_value()) {
+            *answer = std::move(*page);
+        }
+        after_store([this, backend, answer] {
+            scheduler_.loaded_late(backend, std::move(*answer), now());
+            pump_soon();
+        });
+    });
+}
+
 void Engine::Impl::call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant at,
                                 std::size_t limit) {
     calls_.push_back({backend, mailbox, at, limit});  // behind the results that are being gathered
@@ -301,24 +386,63 @@ void Engine::Impl::survey() {
 }
 
 asio::awaitable<void> Engine::Impl::run_survey() {
-    Result<std::vector<queue::BacklogCell>, Loader::Failure> cells = co_await loader_.backlog();
-    if (cells.has_value()) {
-        scheduler_.surveyed(*cells, now());
+    const std::uint64_t mends = mends_begun_;
+    Result<queue::BacklogSurvey, Loader::Failure> survey = co_await loader_.backlog();
+    if (survey.has_value()) {
+        // What was found while an older finding was being put right may be the same once more.
+        if (!survey->miscount.is_none() && mends == mends_begun_ && mends == mends_ended_) {
+            mend(std::move(survey->miscount));
+        }
+        scheduler_.surveyed(survey->cells, now());
     } else {
-        events_.problem("cannot see what is queued: " + cells.error().text);
+        events_.problem("cannot see what is queued: " + survey.error().text);
         scheduler_.survey_failed(now());
     }
     pump_soon();
 }
 
-void Engine::Impl::reassign(const std::string& domain, const std::string& from, const std::string& to) {
-    store_.reassign(domain, from, to, [this, domain, from, to](Result<std::size_t, StoreStatus> count) {
-        const std::size_t moved = count.has_value() ? *count : 0;
-        after_store([this, domain, from, to, moved] {
-            scheduler_.reassigned(domain, from, to, moved);
+void Engine::Impl::mend(queue::Miscount miscount) {
+    ++mends_begun_;
+    const std::string text = miscount.describe();
+    store_.mend_counts(std::move(miscount), [this, text](StoreStatus status) {
+        after_store([this, text, status] {
+            ++mends_ended_;
+            if (status != StoreStatus::stored) {
+                return;  // found again by the next survey
+            }
+            events_.recounted(text);
+            queue::HistoryEvent event;
+            event.at = clock_.wall();
+            event.event = "recounted";
+            event.actor = "gateway";
+            event.reply = text;
+            store_.note(std::move(event));
+        });
+    });
+}
+
+void Engine::Impl::reassign(const std::string& from, const queue::DomainMoves& moves) {
+    store_.reassign(from, moves, [this, moves](Result<std::size_t, StoreStatus> count) {
+        const std::optional<std::size_t> moved = count.has_value() ? std::optional(*count) : std::nullopt;
+        after_store([this, moves, moved] {
+            scheduler_.reassigned(moves, moved, now());
             pump_soon();
         });
     });
+}
+
+void Engine::Impl::mark(queue::BackendMark mark, bool set) {
+    if (set && mark.kind == queue::BackendMark::Kind::brake) {  // what operators do, they note themselves
+        queue::HistoryEvent event;
+        event.at = mark.at;
+        event.event = "brake_on";
+        event.backend = mark.backend;
+        event.actor = mark.actor;
+        event.reply = mark.reason;
+        store_.note(std::move(event));
+    }
+    events_.marked(mark.backend, mark.kind, set);
+    ledger_.mark(std::move(mark), set);
 }
 
 void Engine::Impl::submit(const std::shared_ptr<Recording>& recording) {
@@ -382,6 +506,9 @@ void Engine::Impl::take_marks() {
         auto answer = std::make_shared<Result<std::vector<queue::BackendMark>, StoreStatus>>(std::move(marks));
         after_store([this, answer] {
             if (answer->has_value()) {
+                for (const queue::BackendMark& mark : **answer) {
+                    events_.marked(mark.backend, mark.kind, true);
+                }
                 scheduler_.begin(**answer, now());
                 pump_soon();
                 return;
@@ -417,7 +544,7 @@ asio::awaitable<void> Engine::Impl::probe_all(std::string backend, std::function
     for (const lmtp_client::Endpoint& endpoint : endpoints) {
         lmtp_client::ClientOptions options = client_options(backend);
         options.connect_timeout = std::min(options.connect_timeout, probe_patience);
-        const lmtp_client::TransactionEnd end = co_await client_->probe(endpoint, options);
+        const lmtp_client::TransactionEnd end = co_await client_of(backend).probe(endpoint, options);
         ProbeResult& result = results.emplace_back();
         result.endpoint = endpoint.to_string();
         result.well = end.trouble == lmtp_client::Trouble::none;
@@ -433,7 +560,7 @@ void Engine::Impl::reconfigure(Options options, Route route) {
     options_ = options;
     route_ = route;
     scheduler_.reconfigure(std::move(options), std::move(route), now());
-    client_->close_idle();
+    close_idle();
     pump_soon();
 }
 
@@ -450,7 +577,7 @@ void Engine::Impl::committed(std::vector<std::shared_ptr<const queue::CommittedM
 }
 
 asio::awaitable<void> Engine::Impl::carry_out(Order order, std::vector<RecipientKey> recipients, std::string actor,
-                                              std::function<void(OrderResult)> done) {
+                                              std::string reason, std::function<void(OrderResult)> done) {
     std::vector<queue::MessageId> ids;
     for (const RecipientKey& key : recipients) {
         if (ids.empty() || ids.back() != key.message) {
@@ -472,7 +599,7 @@ asio::awaitable<void> Engine::Impl::carry_out(Order order, std::vector<Recipient
     for (const queue::QueuedMessage& message : *found) {
         for (const queue::Recipient& recipient : message.recipients) {
             if (wanted.count({message.envelope.id.value(), recipient.ordinal}) != 0 &&
-                scheduler_.order(order, message.envelope.id, recipient, actor, at)) {
+                scheduler_.order(order, message.envelope.id, recipient, actor, at, reason)) {
                 ++result.changed;
             }
         }
@@ -498,7 +625,7 @@ void Engine::Impl::stop(std::chrono::milliseconds grace, std::function<void()> d
 
 void Engine::Impl::end_if_stopped() {
     if (stopped_ && scheduler_.in_flight() == 0 && ledger_.is_idle()) {
-        client_->close_idle();
+        close_idle();
         const auto tell = std::exchange(stopped_, nullptr);
         grace_timer_.cancel();
         tell();
@@ -506,9 +633,10 @@ void Engine::Impl::end_if_stopped() {
 }
 
 Engine::Engine(asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader,
-               const queue::Clock& clock, Events& events, Options options, Route route)
+               const queue::Clock& clock, Events& events, Options options, Route route,
+               std::unique_ptr<lmtp_client::Client> elsewhere)
     : impl_(std::make_unique<Impl>(std::move(executor), store, std::move(open_reader), clock, events,
-                                   std::move(options), std::move(route))) {}
+                                   std::move(options), std::move(route), std::move(elsewhere))) {}
 
 Engine::~Engine() = default;
 
@@ -541,11 +669,19 @@ void Engine::health_changed(const std::string& error) {
     }
 }
 
-void Engine::order(Order order, std::vector<RecipientKey> recipients, std::string actor,
+void Engine::put_off() {
+    impl_->after_store([impl = impl_.get()] {
+        impl->scheduler_.look_everywhere();
+        impl->pump_soon();
+    });
+}
+
+void Engine::order(Order order, std::vector<RecipientKey> recipients, std::string actor, std::string reason,
                    std::function<void(OrderResult)> done) {
     asio::post(impl_->executor_, [impl = impl_.get(), order, recipients = std::move(recipients),
-                                  actor = std::move(actor), done = std::move(done)]() mutable {
-        auto task = impl->carry_out(order, std::move(recipients), std::move(actor), std::move(done));
+                                  actor = std::move(actor), reason = std::move(reason),
+                                  done = std::move(done)]() mutable {
+        auto task = impl->carry_out(order, std::move(recipients), std::move(actor), std::move(reason), std::move(done));
         asio::co_spawn(impl->executor_, std::move(task), [](const std::exception_ptr&) {});
     });
 }

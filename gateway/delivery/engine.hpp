@@ -17,6 +17,7 @@
 #include "gateway/delivery/events.hpp"
 #include "gateway/delivery/options.hpp"
 #include "gateway/delivery/scheduler.hpp"
+#include "lmtp-client/client.hpp"
 #include "queue/store.hpp"
 #include "queue/time.hpp"
 
@@ -46,9 +47,11 @@ struct ProbeResult {
 
 class Engine {
 public:
-    /// The references outlive it. Nothing is delivered before start().
+    /// The references outlive it. `elsewhere`: knows the way to the servers of a domain; for the backends that are by
+    /// domain. Nothing is delivered before start().
     Engine(boost::asio::any_io_executor executor, queue::Store& store, Loader::OpenReader open_reader,
-           const queue::Clock& clock, Events& events, Options options, Route route);
+           const queue::Clock& clock, Events& events, Options options, Route route,
+           std::unique_ptr<lmtp_client::Client> elsewhere);
     ~Engine();
     Engine(const Engine&) = delete;
     Engine& operator=(const Engine&) = delete;
@@ -61,10 +64,11 @@ public:
     void committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages);
     void batch_done();
     void health_changed(const std::string& error);
+    void put_off();
 
     /// Carries out an operator's order on recipients, in flight or not. `done` runs on the delivery thread once it is
     /// durable.
-    void order(Order order, std::vector<RecipientKey> recipients, std::string actor,
+    void order(Order order, std::vector<RecipientKey> recipients, std::string actor, std::string reason,
                std::function<void(OrderResult)> done);
     /// Carries out an operator's order on a backend: it holds at once, and after a restart once `done` says `stored`.
     /// `done` runs on the delivery thread.

@@ -6,7 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "lmtp-client/transaction.hpp"
 #include "queue/message.hpp"
+#include "queue/store.hpp"
 
 namespace postern::delivery {
 
@@ -18,6 +20,7 @@ struct RecipientEvent {
     std::string endpoint;
     queue::Duration delay{};     ///< since acceptance
     queue::Duration duration{};  ///< of the attempt
+    std::string session;         ///< the transaction, as the history names it
 };
 
 /// Something about a backend as a whole.
@@ -52,8 +55,18 @@ public:
     virtual void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) = 0;
     virtual void endpoint_up(const std::string& backend, const std::string& endpoint) = 0;
     virtual void backend(const BackendEvent& event) = 0;
+    /// A store has answered about a recipient, by a reply of its own.
+    virtual void answered(const std::string& /*backend*/, const mail::Mailbox& /*address*/,
+                          const mail::Reply& /*reply*/) {}
+    /// A backend was paused or the brake was put on, or that was taken back; also what holds from before the start.
+    virtual void marked(const std::string& /*backend*/, queue::BackendMark::Kind /*kind*/, bool /*set*/) {}
+    /// An endpoint has said what it can take.
+    virtual void introduced(const std::string& /*backend*/, const lmtp_client::Endpoint& /*endpoint*/,
+                            const lmtp_client::Abilities& /*abilities*/) {}
     /// A message that does not fit its checksum: held.
     virtual void damaged(queue::MessageId message, const std::string& detail) = 0;
+    /// The store's counts of messages and recipients were wrong, by `changes`, and were put right.
+    virtual void recounted(const std::string& changes) = 0;
     /// Something an operator should know.
     virtual void problem(const std::string& text) = 0;
 };

@@ -23,7 +23,7 @@ enum class WaitsFor : std::uint8_t {
     brake,         ///< refused for good, and kept by the brake: tried again at `until`, or when it is released
     route,         ///< the configuration has no backend for it
     release,       ///< held
-    report,        ///< parked: nobody could be told yet
+    report,        ///< parked: its sender may not be told
     recording,     ///< the store cannot record results: nothing is started
     stop,          ///< the gateway is stopping
 };
@@ -38,8 +38,8 @@ struct Explanation {
     std::optional<queue::Instant> since;  ///< the pause, the outage, the transaction
     std::optional<queue::Instant> until;  ///< next attempt, next probe
     std::string reply;                    ///< the last one about it, or the endpoint's last error. A stranger's text.
-    std::string actor;                    ///< who paused
-    std::string text;                     ///< one sentence, without strangers' texts: what it waits for
+    std::string actor;                    ///< who paused, and by which command
+    std::string text;                     ///< one sentence: what it waits for; an operator's reason may be in it
     std::string remedy;                   ///< what would change it; may be empty
 };
 

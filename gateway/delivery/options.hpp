@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "lmtp-client/tls.hpp"
 #include "lmtp-client/transaction.hpp"
 #include "queue/time.hpp"
 
@@ -30,6 +31,7 @@ struct RetryPolicy {
     double factor = 2;
     queue::Duration maximum = std::chrono::hours(1);
     queue::Duration expire = std::chrono::hours(24 * 5);
+    queue::Duration delay_notice{0};                ///< after so long a sender hears that the message waits; 0: never
     std::array<RetryClass, reply_kinds> classes{};  ///< by ReplyKind
 };
 
@@ -44,6 +46,11 @@ struct BrakeOptions {
     double ratio = 0.8;             ///< failures among all verdicts of the window, at least
 };
 
+/// The backend of what goes to the domains of others: reports, and mail of trusted clients. A backend like any other,
+/// of its own connections and windows, so that nothing of it delays a local delivery; but only what was accepted for it
+/// goes there, never mail whose own backend is gone.
+inline constexpr const char* outgoing_backend = "outgoing";
+
 struct BackendOptions {
     std::vector<lmtp_client::Endpoint> endpoints;  ///< at least one
     Balance balance = Balance::least_busy;
@@ -51,9 +58,16 @@ struct BackendOptions {
     std::uint32_t recipients_per_transaction = 100;
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
     std::chrono::milliseconds reply_timeout = std::chrono::minutes(5);
+    lmtp_client::Security security;
     BrakeOptions brake;
     queue::Duration refuse_after_down = std::chrono::hours(4);  ///< 0: never
     std::uint64_t refuse_backlog = 0;                           ///< waiting recipients; 0: any number
+    bool is_elsewhere = false;                                  ///< other people's servers: reports name them
+    /// Its one endpoint stands for the servers of any domain: transactions have recipients of one domain, at most so
+    /// many at once for each (and `connections` in all), and what is wrong with one domain is that domain's
+    /// (destinations.hpp). 0: its endpoints are servers.
+    std::uint32_t connections_per_domain = 0;
+    [[nodiscard]] bool is_by_domain() const noexcept { return connections_per_domain > 0; }
 };
 
 struct Options {

@@ -51,6 +51,15 @@ void ReadyQueue::took(std::size_t count) {
     }
 }
 
+Batch ReadyQueue::take_last() {
+    std::list<Batch>& line = first_.empty() ? again_ : first_;
+    Batch last = std::move(line.back());
+    line.pop_back();
+    by_message_.erase(last.message.value());
+    recipients_ -= last.recipients.size();
+    return last;
+}
+
 std::list<Batch> ReadyQueue::take_all() {
     by_message_.clear();
     recipients_ = 0;

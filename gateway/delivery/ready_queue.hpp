@@ -34,6 +34,8 @@ public:
     [[nodiscard]] Batch& front() { return next_line().front(); }
     /// `count` recipients of front() were taken out by the caller: what is left comes again.
     void took(std::size_t count);
+    /// The last in turn, taken out whole; not when empty.
+    [[nodiscard]] Batch take_last();
     /// Everything, in turn; the queue is empty afterwards.
     [[nodiscard]] std::list<Batch> take_all();
 

@@ -1,5 +1,6 @@
 #include "gateway/delivery/results_ledger.hpp"
 
+#include <algorithm>
 #include <iterator>
 
 namespace postern::delivery {
@@ -22,6 +23,24 @@ void submit_to(queue::Store& store, const Recording& recording, queue::StoreComp
 }
 
 void ResultsLedger::record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) {
+    for (auto& [plan, kept] : kept_) {
+        const auto earlier = std::find_if(kept.begin(), kept.end(), [&update](const Kept& one) {
+            return one.update.message == update.message && one.update.ordinal == update.ordinal;
+        });
+        if (earlier != kept.end()) {
+            gather(std::move(earlier->update), std::move(earlier->event));
+            kept.erase(earlier);
+        }
+    }
+    gather(std::move(update), std::move(event));
+}
+
+void ResultsLedger::record_at_end(std::uint64_t plan, queue::RecipientUpdate update,
+                                  std::optional<queue::HistoryEvent> event) {
+    kept_[plan].push_back({std::move(update), std::move(event)});
+}
+
+void ResultsLedger::gather(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) {
     gathering_.updates.push_back(std::move(update));
     if (event) {
         gathering_.events.push_back(std::move(*event));
@@ -31,6 +50,12 @@ void ResultsLedger::record(queue::RecipientUpdate update, std::optional<queue::H
 void ResultsLedger::mark(queue::BackendMark mark, bool set) { gathering_.marks.emplace_back(std::move(mark), set); }
 
 void ResultsLedger::release_after_records(std::uint64_t plan, std::shared_ptr<void> lease) {
+    if (const auto found = kept_.find(plan); found != kept_.end()) {
+        for (Kept& kept : found->second) {
+            gather(std::move(kept.update), std::move(kept.event));
+        }
+        kept_.erase(found);
+    }
     gathering_.releases.emplace_back(plan, std::move(lease));
 }
 

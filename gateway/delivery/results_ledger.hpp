@@ -1,6 +1,9 @@
 // Which results of deliveries are on their way to the store, and what waits until they are in it: the plans that gave
 // them, the connections that must take nothing new before, and operators. Pure: the engine and the simulation use it.
 //
+// A failure of which a sender is to hear is not recorded at once, but with what else its transaction brings, so that
+// one report tells of all of them.
+//
 // Invariants: 1. A plan is released, and its connection let go, only when all results that were added before are in the
 // store. 2. What the store could not take is given to it again, until it is in it. 3. While anything is not in the
 // store that it has refused, is_recording() is false: an unrecorded delivery is a duplicate in waiting.
@@ -13,6 +16,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -46,6 +50,8 @@ public:
     explicit ResultsLedger(Host& host) : host_(host) {}
 
     void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event);
+    /// Kept until release_after_records(plan), or until something else is recorded of the same recipient.
+    void record_at_end(std::uint64_t plan, queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event);
     void mark(queue::BackendMark mark, bool set);
     /// Once all that was recorded before is in the store, `lease` is let go of and the plan released.
     void release_after_records(std::uint64_t plan, std::shared_ptr<void> lease);
@@ -64,11 +70,17 @@ public:
     [[nodiscard]] bool is_idle() const noexcept { return outstanding_.empty() && refused_.empty(); }
 
 private:
+    struct Kept {
+        queue::RecipientUpdate update;
+        std::optional<queue::HistoryEvent> event;
+    };
+    void gather(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event);
     void submit(std::shared_ptr<Recording> recording);
     void conclude(Recording& recording);
 
     Host& host_;
     Recording gathering_;
+    std::unordered_map<std::uint64_t, std::vector<Kept>> kept_;  ///< by plan; each is about one message
     std::deque<std::shared_ptr<Recording>> outstanding_;
     std::vector<std::shared_ptr<Recording>> refused_;
     std::size_t doubtful_ = 0;  ///< recordings that were refused and are not in the store yet

@@ -56,6 +56,12 @@ Duration retry_delay(const RetryPolicy& policy, std::uint32_t attempts, ReplyKin
     return Duration(std::max<std::int64_t>(1, static_cast<std::int64_t>(std::min(delay, 1e15))));
 }
 
+queue::Instant retry_at(queue::Instant now, Duration delay) {
+    const std::int64_t grid = std::max<std::int64_t>(1, delay.count() / 64);
+    const std::int64_t exact = (now + delay).time_since_epoch().count();
+    return queue::Instant(Duration((exact + grid - 1) / grid * grid));
+}
+
 bool is_expired(const RetryPolicy& policy, queue::Instant accepted, queue::Instant now) {
     return now > accepted && now - accepted >= policy.expire;
 }

@@ -31,6 +31,10 @@ struct RetryCurve {
 [[nodiscard]] queue::Duration retry_delay(const RetryPolicy& policy, std::uint32_t attempts, ReplyKind kind,
                                           double chance);
 
+/// When that is over: up to a 64th of `delay` later than `now` + `delay`, so that recipients of a message who were
+/// deferred some milliseconds apart are tried again in one transaction.
+[[nodiscard]] queue::Instant retry_at(queue::Instant now, queue::Duration delay);
+
 /// Nothing that is tried later than this can succeed in time. An `accepted` in the future (a clock set back) counts as
 /// now.
 [[nodiscard]] bool is_expired(const RetryPolicy& policy, queue::Instant accepted, queue::Instant now);

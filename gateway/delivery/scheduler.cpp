@@ -23,6 +23,11 @@ void lower(std::optional<T>& least, T value) {
 
 }  // namespace
 
+std::string Plan::session() const {
+    const auto second = std::chrono::duration_cast<std::chrono::seconds>(began_at.time_since_epoch()).count();
+    return 'd' + std::to_string(second % 1'000'000) + '-' + std::to_string(number);
+}
+
 Scheduler::Scheduler(Host& host, Events& events, Options options, Route route) : host_(host), events_(events) {
     reconfigure(std::move(options), std::move(route), Now());
 }
@@ -104,7 +109,7 @@ void Scheduler::reconfigure(Options options, Route route, const Now&) {
     publish_refusals();
 }
 
-void Scheduler::committed(const std::shared_ptr<const queue::CommittedMessage>& message, const Now&) {
+void Scheduler::committed(const std::shared_ptr<const queue::CommittedMessage>& message, const Now& now) {
     const auto& recipients = message->recipients;
     const bool one_backend = std::all_of(recipients.begin(), recipients.end(), [&](const queue::Recipient& recipient) {
         return recipient.backend == recipients.front().backend;
@@ -120,6 +125,9 @@ void Scheduler::committed(const std::shared_ptr<const queue::CommittedMessage>& 
             ++backend->backlog;
         }
     }
+    if (recipients.size() == 1 && recipients.front().next_attempt_at > now.wall) {
+        return await_turn(message->envelope.id, recipients.front(), recipients.front().next_attempt_at);  // a report
+    }
     if (one_backend) {
         add(recipients.front().backend, std::move(batch), Source::fresh);
     } else {
@@ -131,12 +139,16 @@ void Scheduler::set_recording(bool works) {
     if (works && !recording_) {
         // What was recorded late was not there when it was looked for, and may name a backend that a reload has taken
         // its domain from.
-        survey_wanted_ = true;
-        for (auto& [name, backend] : backends_) {
-            backend.missing_somewhere();
-        }
+        look_everywhere();
     }
     recording_ = works;
+}
+
+void Scheduler::look_everywhere() {
+    survey_wanted_ = true;
+    for (auto& [name, backend] : backends_) {
+        backend.missing_somewhere();
+    }
 }
 
 void Scheduler::look(const std::string& name) {
@@ -150,11 +162,22 @@ std::optional<std::string> Scheduler::route_of(const queue::Recipient& recipient
         // Its message is damaged. It goes on to where that is found, and it is held.
         return backends_.count(recipient.backend) != 0 ? recipient.backend : backends_.begin()->first;
     }
-    auto name = route_(recipient.address);
+    return route_of(recipient.address, recipient.backend);
+}
+
+std::optional<std::string> Scheduler::route_of(const mail::Mailbox& address, const std::string& backend) const {
+    auto name = route_(address);
+    if (!name && backend == outgoing_backend) {
+        name = backend;
+    }
     if (name && backends_.count(*name) == 0) {
         name.reset();
     }
     return name;
+}
+
+std::string Scheduler::stored_backend(const queue::Recipient& recipient) const {
+    return route_of(recipient).value_or(recipient.backend == outgoing_backend ? recipient.backend : std::string());
 }
 
 BackendWork* Scheduler::find_backend(const std::string& name) {
@@ -203,6 +226,7 @@ void Scheduler::look_at_admission(const std::string& name, BackendWork& backend,
 void Scheduler::publish_refusals() { host_.refuse(refusing_); }
 
 void Scheduler::run(const Now& now) {
+    clock_jumps_.observe(now.wall, now.steady);
     if (stopped_ || !begun_) {
         return;
     }
@@ -220,10 +244,12 @@ void Scheduler::run(const Now& now) {
     for (auto& [name, backend] : backends_) {
         if (tidy) {
             backend.limits.tidy(now.steady);
+            backend.destinations.tidy(now.steady);
         }
         if (!backend.paused) {
             probe_if_due(name, backend, now);
             load_old_if_due(name, backend, now);
+            load_late_if_due(name, backend, now);
         }
         load_if_room(name, backend, now);
         dispatch(name, backend, now);
@@ -273,6 +299,10 @@ std::optional<queue::SteadyInstant> Scheduler::next_wake(const Now& now) const {
         if (backend.is_down() && !backend.loading_old) {
             lower<queue::SteadyInstant>(
                 wake, std::max(now.steady, backend.old_looked_at + old_interval(options_.retry.expire)));
+        }
+        if (backend.is_down() && !backend.loading_late && options_.retry.delay_notice.count() > 0) {
+            lower<queue::SteadyInstant>(
+                wake, std::max(now.steady, backend.late_looked_at + old_interval(options_.retry.delay_notice)));
         }
     }
     return wake;

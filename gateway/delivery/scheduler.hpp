@@ -7,10 +7,12 @@
 // of an endpoint is never charged to a recipient. 5. While results cannot be recorded, nothing new is started.
 //
 // Each question has a file: retry_policy (when again), circuit (may the endpoint be used), concurrency (by how many),
-// balance (which endpoint), mailbox_limits and waiting_mail (one mailbox), brake (are refusals believed), admission (is
-// more taken), step (is it in step), ready_queue (who is next). Here they are put together:
+// balance (which endpoint), destinations (which domain of others), mailbox_limits and waiting_mail (one mailbox), brake
+// (are refusals believed), admission (is more taken), step (is it in step), ready_queue (who is next). Here they are
+// put together:
 //   scheduler.cpp            what comes in, options, wake-ups
 //   scheduler_dispatch.cpp   from the line to an endpoint
+//   scheduler_destinations.cpp  ... to the servers of a domain
 //   scheduler_loading.cpp    from the store into memory, routes, what has expired
 //   scheduler_outcomes.cpp   replies into states
 //   scheduler_orders.cpp     what operators want
@@ -30,6 +32,7 @@
 #include <vector>
 
 #include "gateway/delivery/backend_work.hpp"
+#include "gateway/delivery/clock_jumps.hpp"
 #include "gateway/delivery/events.hpp"
 #include "gateway/delivery/explain.hpp"
 #include "gateway/delivery/options.hpp"
@@ -51,6 +54,7 @@ struct Plan {
     std::uint64_t number = 0;
     std::string backend;
     lmtp_client::Endpoint endpoint;
+    std::string domain;  ///< of all recipients, when the endpoint stands for the servers of that; else empty
     queue::MessageId message;
     queue::Instant received_at{};
     std::uint64_t size = 0;                                ///< octets of the content
@@ -58,10 +62,20 @@ struct Plan {
     std::shared_ptr<const queue::CommittedMessage> fresh;  ///< nullptr: to be read from the store
     queue::SteadyInstant began{};
     queue::Instant began_at{};
+
+    /// Names the transaction in log and history: "d463423-17". Numbers begin anew with each start; the time that it
+    /// began at, by the second, tells those apart.
+    [[nodiscard]] std::string session() const;
 };
 
 /// What an operator wants of a recipient.
-enum class Order : std::uint8_t { retry, hold, release, remove };
+enum class Order : std::uint8_t {
+    retry,
+    hold,
+    release,
+    remove,
+    bounce,  ///< return it to its sender
+};
 /// What an operator wants of a backend.
 enum class BackendOrder : std::uint8_t { pause, resume, release_brake };
 
@@ -77,15 +91,20 @@ public:
                       std::size_t limit) = 0;
     /// load_old() of the store; answered by loaded_old() (a failure: by an empty page).
     virtual void load_old(const std::string& backend, queue::MessageId before, std::size_t limit) = 0;
+    /// load_late() of the store; answered by loaded_late() (a failure: by an empty page).
+    virtual void load_late(const std::string& backend, queue::MessageId after, queue::MessageId before,
+                           std::size_t limit) = 0;
     /// `event`: absent when the history need not know.
     virtual void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) = 0;
+    /// ... with what else the plan brings, when its results are complete; or before anything else of this recipient.
+    virtual void record_at_end(std::uint64_t plan, queue::RecipientUpdate update, queue::HistoryEvent event) = 0;
     /// call_waiting() of the store, behind all that was recorded so far; answered by called() (a failure: by 0).
     virtual void call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant now,
                               std::size_t limit) = 0;
     /// backlog() of a Reader; answered by surveyed() or survey_failed().
     virtual void survey() = 0;
-    /// reassign() of the store; answered by reassigned() (a failure: by 0).
-    virtual void reassign(const std::string& domain, const std::string& from, const std::string& to) = 0;
+    /// reassign() of the store; answered by reassigned().
+    virtual void reassign(const std::string& from, const queue::DomainMoves& moves) = 0;
     /// mark_backend() of the store, with what is recorded now.
     virtual void mark(queue::BackendMark mark, bool set) = 0;
     /// Which backends' mail is not taken now, and why: all of them, whenever it changes.
@@ -110,14 +129,20 @@ public:
     void committed(const std::shared_ptr<const queue::CommittedMessage>& message, const Now& now);
     /// Recipients of `backend` lie in the store that are not known here: look when there is room.
     void look(const std::string& backend);
+    /// ... of any backend, and perhaps under a name that it had before a reload.
+    void look_everywhere();
     void loaded(const std::string& backend, queue::DuePage page, const Now& now);
     void load_failed(const std::string& backend, const Now& now);
     void loaded_old(const std::string& backend, queue::DuePage page, const Now& now);
+    void loaded_late(const std::string& backend, queue::DuePage page, const Now& now);
     void called(const std::string& backend, const std::string& mailbox, std::size_t count, std::size_t limit);
     void surveyed(const std::vector<queue::BacklogCell>& cells, const Now& now);
     void survey_failed(const Now& now);
-    void reassigned(const std::string& domain, const std::string& from, const std::string& to, std::size_t count);
+    /// `count`: how many; nullopt: it failed, perhaps in the middle.
+    void reassigned(const queue::DomainMoves& moves, std::optional<std::size_t> count, const Now& now);
 
+    /// Protocol and cipher of the session in which the plan runs; empty: in clear, as without this.
+    void runs_in(std::uint64_t plan, const std::string& tls);
     void outcome(std::uint64_t plan, std::size_t slot, const lmtp_client::Outcome& outcome, const Now& now);
     /// After all outcomes. Trouble is charged to the endpoint; the place in it stays taken until release().
     void transaction_ended(std::uint64_t plan, lmtp_client::Trouble trouble, const std::string& detail, const Now& now);
@@ -131,9 +156,9 @@ public:
                      const std::string& detail, const Now& now);
 
     /// Carries out an operator's order on a recipient as the store has it; false: it is in no state for that. The
-    /// update is recorded like any other.
+    /// update is recorded like any other. `reason`: of `bounce`, for the sender; may be empty.
     [[nodiscard]] bool order(Order order, queue::MessageId message, const queue::Recipient& recipient,
-                             const std::string& actor, const Now& now);
+                             const std::string& actor, const Now& now, const std::string& reason = {});
     /// Carries out an operator's order on a backend: at once, on what is in memory too (transactions at work run to
     /// their end), and marked in the store.
     enum class Ordered : std::uint8_t { done, nothing_to_do, unknown_backend };
@@ -176,11 +201,14 @@ private:
         std::uint8_t not_tried = 0;                      ///< in a row
         std::uint64_t plan = 0;                          ///< that has it in flight, or had it last
         std::optional<queue::RecipientState> ordered{};  ///< by an operator, while in flight
+        std::optional<std::string> bounce{};             ///< ... to be returned, with this reason, unless delivered
         std::optional<queue::Instant> due{};             ///< in flight, with a result: when it is tried again
     };
     struct Running {
         std::shared_ptr<const Plan> plan;
+        std::string tls;                     ///< of its session with the store; empty: in clear
         std::vector<std::size_t> not_tried;  ///< slots whose fate transaction_ended() decides
+        std::string peer;                    ///< who answered, when that is not the endpoint
     };
     enum class Source : std::uint8_t { fresh, store, back };  ///< back: was in memory already
     using Backends = std::map<std::string, BackendWork>;
@@ -188,6 +216,13 @@ private:
     // scheduler.cpp
     /// The backend that a recipient goes to now, one that exists; nullopt: none.
     [[nodiscard]] std::optional<std::string> route_of(const queue::Recipient& recipient) const;
+    /// The same of all recipients of a domain that name `backend`.
+    [[nodiscard]] std::optional<std::string> route_of(const mail::Mailbox& address, const std::string& backend) const;
+    [[nodiscard]] std::optional<std::string> route_of_domain(const std::string& domain,
+                                                             const std::string& backend) const;
+    /// The name under which it lies in the store: that of its backend, or empty without one. What goes out keeps its
+    /// name, also while there is no way out.
+    [[nodiscard]] std::string stored_backend(const queue::Recipient& recipient) const;
     [[nodiscard]] BackendWork* find_backend(const std::string& name);
     [[nodiscard]] EndpointWork* find_endpoint(const std::string& backend, const lmtp_client::Endpoint& endpoint);
     void look_at_admission(const std::string& name, BackendWork& backend, const Now& now);
@@ -197,24 +232,42 @@ private:
     void dispatch(const std::string& name, BackendWork& backend, const Now& now);
     void start_next(const std::string& name, BackendWork& backend, EndpointWork& endpoint, ReadyQueue& line,
                     const Now& now);
+    /// A transaction with what is next in `line`; nullptr: nothing of it is to be tried.
+    [[nodiscard]] std::shared_ptr<Plan> next_plan(const std::string& name, BackendWork& backend, ReadyQueue& line,
+                                                  std::size_t limit, const Now& now);
+    void launch(std::shared_ptr<const Plan> plan);
     [[nodiscard]] std::vector<queue::Recipient> take(BackendWork& backend, ReadyQueue& line, std::size_t limit,
                                                      const Now& now);
     void block(BackendWork& backend, const Batch& from, queue::Recipient recipient, const Now& now);
+    void put_off(BackendWork& backend, const Batch& from, queue::Recipient recipient, queue::Duration longer,
+                 const char* why, const Now& now);
     void unblock(BackendWork& backend, const std::string& mailbox);
     void probe_if_due(const std::string& name, BackendWork& backend, const Now& now);
     [[nodiscard]] std::uint32_t at_work_for(const std::string& backend, const std::string& mailbox) const;
+
+    // scheduler_destinations.cpp
+    void dispatch_by_domain(const std::string& name, BackendWork& backend, const Now& now);
+    void start_next_of(const std::string& name, BackendWork& backend, Destinations::Entry& destination, const Now& now);
+    void defer_line(const std::string& name, BackendWork& backend, Destinations::Entry& destination, const Now& now);
+    void put_off_floods(BackendWork& backend, const Now& now);
+    [[nodiscard]] bool is_to_be_tried(const Batch& batch, const queue::Recipient& recipient);
+    [[nodiscard]] queue::Duration rest_of(const Plan& plan, const Now& now) const;
 
     // scheduler_loading.cpp
     void add(const std::string& backend, Batch batch, Source source);
     void follow_route(Batch batch, Source source);
     void load_if_room(const std::string& name, BackendWork& backend, const Now& now);
     void load_old_if_due(const std::string& name, BackendWork& backend, const Now& now);
+    void load_late_if_due(const std::string& name, BackendWork& backend, const Now& now);
+    /// Nothing that is tried now can succeed in time; what the wall clock jumped over does not count.
+    [[nodiscard]] bool has_expired(queue::Instant received_at, const Now& now);
+    [[nodiscard]] bool is_late(queue::Instant received_at, const queue::Recipient& recipient, const Now& now) const;
     void survey_if_wanted(const Now& now);
     [[nodiscard]] std::size_t window() const;
     [[nodiscard]] std::size_t share(const BackendWork& backend) const;
 
     // scheduler_outcomes.cpp
-    void delivered(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
+    void delivered(const Plan& plan, queue::Recipient recipient, const lmtp_client::Outcome& outcome, const Now& now);
     void deferred(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
     void failed(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, bool by_the_store,
                 const Now& now);
@@ -224,7 +277,10 @@ private:
     void hold(const Plan& plan, queue::Recipient recipient, const std::string& why, const Now& now);
     /// It lies in the store, due at `due`, and nowhere in memory.
     void await_turn(queue::MessageId message, const queue::Recipient& recipient, queue::Instant due);
-    void settle(const Plan& plan, const queue::Recipient& recipient, const char* event, const Now& now);
+    void settle(const Plan& plan, const queue::Recipient& recipient, const char* event, const Now& now,
+                std::optional<queue::Telling> telling = std::nullopt);
+    [[nodiscard]] queue::Telling tell(const Plan& plan, queue::Notice notice, const Now& now) const;
+    [[nodiscard]] std::string peer_of(const Plan& plan) const;
     void charge(const Plan& plan, EndpointWork& work, lmtp_client::Trouble trouble, const std::string& detail,
                 const Now& now);
 
@@ -248,6 +304,7 @@ private:
     bool survey_wanted_ = true;
     bool surveying_ = false;
     queue::SteadyInstant survey_not_before_{};
+    ClockJumps clock_jumps_;
     std::set<std::string> unrouted_;  ///< domains that were reported to have no backend
 };
 

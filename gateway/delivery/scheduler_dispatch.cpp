@@ -48,6 +48,10 @@ void Scheduler::dispatch(const std::string& name, BackendWork& backend, const No
     if (backend.paused) {
         return;
     }
+    if (backend.options.is_by_domain()) {
+        dispatch_by_domain(name, backend, now);
+        return;
+    }
     if (backend.options.balance == Balance::sticky) {
         for (EndpointWork& work : backend.endpoints) {
             while (!work.own.empty() && work.has_room()) {
@@ -67,22 +71,34 @@ void Scheduler::dispatch(const std::string& name, BackendWork& backend, const No
 
 void Scheduler::start_next(const std::string& name, BackendWork& backend, EndpointWork& endpoint, ReadyQueue& line,
                            const Now& now) {
+    const std::size_t limit = endpoint.step.one_by_one() ? 1 : backend.options.recipients_per_transaction;
+    auto plan = next_plan(name, backend, line, limit, now);
+    if (!plan) {
+        return;
+    }
+    plan->endpoint = endpoint.endpoint;
+    if (endpoint.in_flight++ == 0) {
+        endpoint.progress_at = now.steady;
+    }
+    launch(std::move(plan));
+}
+
+std::shared_ptr<Plan> Scheduler::next_plan(const std::string& name, BackendWork& backend, ReadyQueue& line,
+                                           std::size_t limit, const Now& now) {
     auto plan = std::make_shared<Plan>();
     plan->message = line.front().message;
     plan->received_at = line.front().received_at;
     plan->size = line.front().size;
     plan->fresh = line.front().fresh;
-    plan->recipients =
-        take(backend, line, endpoint.step.one_by_one() ? 1 : backend.options.recipients_per_transaction, now);
+    plan->recipients = take(backend, line, limit, now);
     if (!backend.left_out.empty() && backend.queued_of(plan->message) <= share(backend) / 2) {
         backend.has_room_again(plan->message);
     }
     if (plan->recipients.empty()) {
-        return;
+        return nullptr;
     }
     plan->number = ++plan_numbers_;
     plan->backend = name;
-    plan->endpoint = endpoint.endpoint;
     plan->began = now.steady;
     plan->began_at = now.wall;
     for (const queue::Recipient& recipient : plan->recipients) {
@@ -94,11 +110,12 @@ void Scheduler::start_next(const std::string& name, BackendWork& backend, Endpoi
             backend.limits.began(recipient.address.to_string());
         }
     }
-    if (endpoint.in_flight++ == 0) {
-        endpoint.progress_at = now.steady;
-    }
-    plans_.emplace(plan->number, Running{plan, {}});
-    host_.start(plan);
+    return plan;
+}
+
+void Scheduler::launch(std::shared_ptr<const Plan> plan) {
+    plans_.emplace(plan->number, Running{plan, {}, {}, {}});
+    host_.start(std::move(plan));
 }
 
 std::vector<queue::Recipient> Scheduler::take(BackendWork& backend, ReadyQueue& line, std::size_t limit,
@@ -152,6 +169,14 @@ void Scheduler::block(BackendWork& backend, const Batch& from, queue::Recipient 
         return;
     }
     // One flooded mailbox must not fill the window: it waits in the store, and a success for the mailbox calls it.
+    put_off(backend, from, std::move(recipient), queue::Duration(0), "(its mailbox takes no more deliveries at once)",
+            now);
+}
+
+/// Out of memory and into the store, uncharged, for 5 to 30 s and `longer`.
+void Scheduler::put_off(BackendWork& backend, const Batch& from, queue::Recipient recipient, queue::Duration longer,
+                        const char* why, const Now& now) {
+    const Key key{from.message.value(), recipient.ordinal};
     known_.erase(key);
     if (backend.loading) {
         backend.put_off.emplace_back(key.message, key.ordinal);
@@ -164,10 +189,9 @@ void Scheduler::block(BackendWork& backend, const Batch& from, queue::Recipient 
     update.unknowns = recipient.unknowns;
     const std::uint64_t mixed = static_cast<std::uint64_t>(key.message) * 7919U + key.ordinal * 104'729ULL;
     update.next_attempt_at = now.wall + queue::Duration(put_off_min_ms) +
-                             queue::Duration(static_cast<std::int64_t>(mixed % put_off_spread_ms));
+                             queue::Duration(static_cast<std::int64_t>(mixed % put_off_spread_ms)) + longer;
     update.backend = recipient.backend;
-    update.last_reply =
-        recipient.last_reply.empty() ? "(its mailbox takes no more deliveries at once)" : recipient.last_reply;
+    update.last_reply = recipient.last_reply.empty() ? why : recipient.last_reply;
     if (!backend.due_at || update.next_attempt_at < *backend.due_at) {
         backend.due_at = update.next_attempt_at;
     }

@@ -38,26 +38,39 @@ std::optional<Explanation> by_state(const Explanation& told, const queue::Recipi
             return because(told, WaitsFor::nothing, "it was delivered");
         case RecipientState::removed:
             return because(told, WaitsFor::nothing, "it was removed");
+        case RecipientState::returned:
+            return because(told, WaitsFor::nothing,
+                           "it could not be delivered, and whoever is to be told of it is told");
         case RecipientState::held:
             return because(told, WaitsFor::release, "it is held", "postern queue release");
         case RecipientState::parked:
             return because(told, WaitsFor::report,
-                           recipient.failed ? "a store refused it for good, and nobody was told yet"
-                                            : "it expired, and nobody was told yet",
-                           "postern queue release to try it again, postern queue remove to give it up");
+                           recipient.failed ? "a store refused it for good, and its sender may not be told: nobody "
+                                              "vouches for it, or `bounces` forbids it"
+                                            : "it expired, and its sender may not be told: nobody vouches for it, or "
+                                              "`bounces` forbids it",
+                           "postern queue release to try it again, postern queue bounce to return it to its sender all "
+                           "the same, postern queue remove to give it up");
         default:
             return std::nullopt;
     }
 }
 
+/// An operator's pause, which keeps also what is not due yet.
+std::optional<Explanation> by_pause(Explanation told, const BackendWork& backend) {
+    if (!backend.paused) {
+        return std::nullopt;
+    }
+    told.since = backend.paused->at;
+    told.actor = backend.paused->actor;
+    const std::string& reason = backend.paused->reason;
+    return because(told, WaitsFor::resume,
+                   "deliveries to the backend are paused by an operator" + (reason.empty() ? "" : ": " + reason),
+                   "postern backend resume " + told.backend);
+}
+
 /// What keeps a whole backend; nullopt: nothing.
 std::optional<Explanation> by_backend(Explanation told, const BackendWork& backend, const Now& now) {
-    if (backend.paused) {
-        told.since = backend.paused->at;
-        told.actor = backend.paused->actor;
-        return because(told, WaitsFor::resume, "deliveries to the backend are paused by an operator",
-                       "postern backend resume " + told.backend);
-    }
     if (!backend.is_down()) {
         return std::nullopt;
     }
@@ -123,7 +136,8 @@ Explanation Scheduler::explain(queue::MessageId message, const queue::Recipient&
         const auto running = plans_.find(known->second.plan);
         if (running != plans_.end()) {
             told.backend = running->second.plan->backend;
-            told.endpoint = running->second.plan->endpoint.to_string();
+            told.endpoint =
+                running->second.peer.empty() ? running->second.plan->endpoint.to_string() : running->second.peer;
             told.since = running->second.plan->began_at;
         }
         return because(told, recording_ ? WaitsFor::result : WaitsFor::record,
@@ -141,6 +155,9 @@ Explanation Scheduler::explain(queue::MessageId message, const queue::Recipient&
     }
     const BackendWork& backend = found->second;
     told.backend = found->first;
+    if (auto paused = by_pause(told, backend)) {
+        return *paused;
+    }
     if (recipient.next_attempt_at > now.wall) {
         told.until = recipient.next_attempt_at;
         if (backend.braked && recipient.last_reply.starts_with("(kept by the brake)")) {
@@ -194,6 +211,9 @@ std::vector<BackendState> Scheduler::backends(const Now& now) const {
             }
             endpoint.in_flight = work.in_flight;
             endpoint.allowed = work.circuit.is_closed() ? work.concurrency.allowed() : 0;
+            if (backend.options.is_by_domain()) {
+                endpoint.allowed = backend.options.connections;  // nothing is found out here: each domain is another
+            }
             endpoint.connections = backend.options.connections;
             endpoint.latency = work.concurrency.latency();
             endpoint.one_by_one = work.step.one_by_one();

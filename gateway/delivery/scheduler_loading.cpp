@@ -1,6 +1,9 @@
 // From the store into memory: a window of due recipients for each backend, routes, and what has expired meanwhile.
 #include <algorithm>
 #include <limits>
+#include <map>
+#include <set>
+#include <string_view>
 #include <utility>
 
 #include "gateway/delivery/scheduler.hpp"
@@ -204,7 +207,7 @@ void Scheduler::load_old_if_due(const std::string& name, BackendWork& backend, c
     }
     backend.old_looked_at = now.steady;
     backend.loading_old = true;
-    host_.load_old(name, queue::MessageId::first_at(now.wall - options_.retry.expire), old_page);
+    host_.load_old(name, queue::MessageId::first_at(now.wall - options_.retry.expire - clock_jumps_.total()), old_page);
 }
 
 void Scheduler::loaded_old(const std::string& name, queue::DuePage page, const Now& now) {
@@ -220,7 +223,7 @@ void Scheduler::loaded_old(const std::string& name, queue::DuePage page, const N
         return;
     }
     for (queue::DueRecipient& due : page.recipients) {
-        if (!is_expired(options_.retry, due.received_at, now.wall)) {
+        if (!has_expired(due.received_at, now)) {
             continue;
         }
         const auto known = known_.find(Key{due.message.value(), due.recipient.ordinal});
@@ -240,7 +243,62 @@ void Scheduler::loaded_old(const std::string& name, queue::DuePage page, const N
         due.recipient.state = RecipientState::parked;
         due.recipient.last_reply =
             "(expired: the store could not be reached: " + backend->endpoints.front().last_error + ')';
-        settle(plan, due.recipient, "expired", now);
+        queue::Telling telling = tell(plan, queue::Notice::failed, now);
+        telling.expired = true;
+        settle(plan, due.recipient, "expired", now, std::move(telling));
+    }
+}
+
+// ---- Who must hear that a message waits, while no store can be reached ----
+
+bool Scheduler::is_late(queue::Instant received_at, const queue::Recipient& recipient, const Now& now) const {
+    const queue::Duration after = options_.retry.delay_notice;
+    return after.count() > 0 && !recipient.delay_told && now.wall - received_at >= after;
+}
+
+void Scheduler::load_late_if_due(const std::string& name, BackendWork& backend, const Now& now) {
+    // While a store can be reached, the next deferral tells.
+    const queue::Duration after = options_.retry.delay_notice;
+    if (after.count() <= 0 || !backend.is_down() || backend.loading_late ||
+        now.steady - backend.late_looked_at < old_interval(after)) {
+        return;
+    }
+    backend.late_looked_at = now.steady;
+    backend.loading_late = true;
+    host_.load_late(name, backend.late_seen, queue::MessageId::first_at(now.wall - after), old_page);
+}
+
+void Scheduler::loaded_late(const std::string& name, queue::DuePage page, const Now& now) {
+    BackendWork* const backend = find_backend(name);
+    if (backend == nullptr) {
+        return;
+    }
+    backend->loading_late = false;
+    if (page.recipients.size() >= old_page) {
+        backend->late_looked_at = {};  // there are more
+    }
+    bool told = false;
+    for (const queue::DueRecipient& due : page.recipients) {
+        const auto known = known_.find(Key{due.message.value(), due.recipient.ordinal});
+        const bool in_flight = known != known_.end() && known->second.place == Place::in_flight;
+        if (in_flight || !is_late(due.received_at, due.recipient, now)) {
+            continue;
+        }
+        Plan plan;
+        plan.backend = name;
+        queue::RecipientUpdate update;
+        update.message = due.message;
+        update.ordinal = due.recipient.ordinal;
+        update.state = due.recipient.state;
+        update.telling = tell(plan, queue::Notice::delayed, now);
+        update.telling->changes_all = false;
+        host_.record(std::move(update), std::nullopt);
+        told = true;
+    }
+    if (!page.recipients.empty()) {
+        // The last message may go on behind a full page: there, who is told now is left out.
+        const std::int64_t last = page.recipients.back().message.value();
+        backend->late_seen = queue::MessageId(told && page.recipients.size() >= old_page ? last - 1 : last);
     }
 }
 
@@ -273,19 +331,16 @@ void Scheduler::surveyed(const std::vector<queue::BacklogCell>& cells, const Now
         survey_wanted_ = true;
         survey_not_before_ = now.steady + count_interval;
     }
+    std::map<std::string, queue::DomainMoves> moves;  // by where they are
     for (const queue::BacklogCell& cell : cells) {
-        const auto address = mail::Mailbox::parse("postmaster@" + cell.domain, mail::Utf8::allowed);
-        std::optional<std::string> to = address.has_value() ? route_(*address) : std::nullopt;
-        if (to && backends_.count(*to) == 0) {
-            to.reset();
-        }
+        const std::optional<std::string> to = route_of_domain(cell.domain, cell.backend);
         BackendEvent event;
         event.about = cell.domain;
         event.count = cell.recipients;
         event.actor = "gateway";
         if (!to) {
-            if (!cell.backend.empty()) {
-                host_.reassign(cell.domain, cell.backend, {});
+            if (!cell.backend.empty() && cell.backend != outgoing_backend) {
+                moves[cell.backend][cell.domain].clear();
             }
             if (unrouted_.insert(cell.domain).second) {
                 event.kind = BackendEvent::Kind::no_route;
@@ -296,19 +351,41 @@ void Scheduler::surveyed(const std::vector<queue::BacklogCell>& cells, const Now
         }
         backends_.at(*to).backlog += cell.recipients;
         if (*to != cell.backend) {
-            host_.reassign(cell.domain, cell.backend, *to);
+            moves[cell.backend][cell.domain] = *to;
             event.kind = BackendEvent::Kind::rerouted;
             event.backend = *to;
             event.reason = cell.backend.empty() ? "had no route" : "was " + cell.backend;
             events_.backend(event);
         }
     }
+    for (const auto& [from, domains] : moves) {
+        host_.reassign(from, domains);
+    }
 }
 
-void Scheduler::reassigned(const std::string&, const std::string&, const std::string& to, std::size_t count) {
-    if (count > 0) {
-        look(to);
+void Scheduler::reassigned(const queue::DomainMoves& moves, std::optional<std::size_t> count, const Now& now) {
+    if (count == std::size_t{0}) {
+        return;
     }
+    // It takes a while where many wait: a reload may have come meanwhile.
+    const bool is_stale = std::any_of(moves.begin(), moves.end(), [this](const auto& move) {
+        return route_of_domain(move.first, move.second).value_or(std::string()) != move.second;
+    });
+    if (!count || is_stale) {
+        survey_wanted_ = true;
+        survey_not_before_ = now.steady + load_pause;
+    }
+    std::set<std::string_view> seen;
+    for (const auto& [domain, to] : moves) {
+        if (seen.insert(to).second) {
+            look(to);
+        }
+    }
+}
+
+std::optional<std::string> Scheduler::route_of_domain(const std::string& domain, const std::string& backend) const {
+    const auto address = mail::Mailbox::parse("postmaster@" + domain, mail::Utf8::allowed);
+    return address.has_value() ? route_of(*address, backend) : std::nullopt;
 }
 
 }  // namespace postern::delivery

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "gateway/delivery/scheduler.hpp"
+#include "queue/returning.hpp"
 
 namespace postern::delivery {
 
@@ -19,6 +20,8 @@ std::string_view event_of(Order order) {
             return "released";
         case Order::remove:
             return "removed";
+        case Order::bounce:
+            return "returned";
     }
     return "retried";
 }
@@ -32,18 +35,25 @@ bool is_possible(Order order, RecipientState state) {
         case Order::release:
             return state == RecipientState::held || state == RecipientState::parked;
         case Order::remove:
+        case Order::bounce:
             return !queue::is_done(state);
     }
     return false;
 }
 
-RecipientState state_after(Order order) {
+/// A retry changes the time alone, as a call of waiting mail does: what was deferred stays `waiting`, and `unknown`
+/// says that it may be a duplicate. It also spares the index of what waits: of a large backlog that is half the
+/// writing.
+RecipientState state_after(Order order, RecipientState before) {
     switch (order) {
         case Order::hold:
             return RecipientState::held;
         case Order::remove:
             return RecipientState::removed;
+        case Order::bounce:
+            return RecipientState::parked;  // unless it can be returned
         case Order::retry:
+            return before;
         case Order::release:
             break;
     }
@@ -53,7 +63,7 @@ RecipientState state_after(Order order) {
 }  // namespace
 
 bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipient& recipient,
-                      const std::string& actor, const Now& now) {
+                      const std::string& actor, const Now& now, const std::string& reason) {
     if (!is_possible(order, recipient.state)) {
         return false;
     }
@@ -65,12 +75,12 @@ bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipi
     update.next_attempt_at = now.wall;
     update.last_reply = recipient.last_reply;
     update.failed = false;
-    update.state = state_after(order);
+    update.state = state_after(order, recipient.state);
     // It may have been held for longer than its route lasted; without one it waits under no backend.
-    const bool go_on = update.state == RecipientState::ready;
+    const bool go_on = queue::is_schedulable(update.state);
     update.backend = recipient.backend;
     if (go_on) {
-        update.backend = route_of(recipient).value_or(std::string());
+        update.backend = stored_backend(recipient);
     }
     queue::HistoryEvent event;
     event.at = now.wall;
@@ -80,10 +90,20 @@ bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipi
     event.recipient = recipient.address.to_string();
     event.backend = update.backend;
     event.attempt = recipient.attempts;
+    event.reply = reason;
     event.actor = actor;
 
     const auto known = known_.find(Key{message.value(), recipient.ordinal});
-    if (known != known_.end() && known->second.place == Place::in_flight) {
+    const bool in_flight = known != known_.end() && known->second.place == Place::in_flight;
+    if (order == Order::bounce && in_flight) {
+        // A store has it in hand, and may take it yet: until that is known it is held.
+        update.state = RecipientState::held;
+        update.last_reply = "(held: to be returned by the operator once its delivery has ended)";
+    } else if (order == Order::bounce) {
+        queue::return_by_hand(update, recipient, reason, now.wall);
+    }
+    if (in_flight) {
+        known->second.bounce = order == Order::bounce ? std::optional(reason) : std::nullopt;
         known->second.ordered = go_on ? std::nullopt : std::optional(update.state);
         known->second.due = go_on ? std::optional(now.wall) : std::nullopt;
     } else if (known != known_.end()) {
@@ -101,6 +121,7 @@ bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipi
     host_.record(std::move(update), std::move(event));
     if (go_on && backend != nullptr) {
         backend->missing_somewhere();
+        backend->destinations.hurry(destination_of(recipient));
         for (EndpointWork& work : backend->endpoints) {
             work.circuit.hurry(now.steady);
         }
@@ -155,6 +176,7 @@ bool Scheduler::hurry(const std::string& name, const Now& now) {
     if (backend == nullptr) {
         return false;
     }
+    backend->destinations.hurry_all();
     for (EndpointWork& work : backend->endpoints) {
         work.circuit.hurry(now.steady);
     }

@@ -4,6 +4,7 @@
 
 #include "gateway/delivery/reply_kind.hpp"
 #include "gateway/delivery/scheduler.hpp"
+#include "queue/returning.hpp"
 
 namespace postern::delivery {
 
@@ -38,6 +39,12 @@ double weight_of(const Plan& plan) {
 
 }  // namespace
 
+void Scheduler::runs_in(std::uint64_t number, const std::string& tls) {
+    if (const auto found = plans_.find(number); found != plans_.end()) {
+        found->second.tls = tls;
+    }
+}
+
 void Scheduler::outcome(std::uint64_t number, std::size_t slot, const lmtp_client::Outcome& outcome, const Now& now) {
     const auto found = plans_.find(number);
     if (found == plans_.end() || slot >= found->second.plan->recipients.size()) {
@@ -45,6 +52,9 @@ void Scheduler::outcome(std::uint64_t number, std::size_t slot, const lmtp_clien
     }
     const Plan& plan = *found->second.plan;
     queue::Recipient recipient = plan.recipients[slot];
+    if (!outcome.peer.empty()) {
+        found->second.peer = outcome.peer;
+    }
     EndpointWork* const work = find_endpoint(plan.backend, plan.endpoint);
     if (work != nullptr && outcome.fate == Fate::replied) {
         work->progress_at = now.steady;
@@ -53,7 +63,7 @@ void Scheduler::outcome(std::uint64_t number, std::size_t slot, const lmtp_clien
         case Fate::replied:
         case Fate::unable:
             if (outcome.reply.is_success()) {
-                delivered(plan, std::move(recipient), outcome.reply, now);
+                delivered(plan, std::move(recipient), outcome, now);
             } else if (outcome.reply.is_permanent() && !means_too_many(outcome.reply)) {
                 failed(plan, std::move(recipient), outcome.reply, outcome.fate == Fate::replied, now);
             } else {
@@ -69,11 +79,34 @@ void Scheduler::outcome(std::uint64_t number, std::size_t slot, const lmtp_clien
     }
 }
 
-void Scheduler::delivered(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
+queue::Telling Scheduler::tell(const Plan& plan, queue::Notice notice, const Now& now) const {
+    queue::Telling telling;
+    telling.notice = notice;
+    telling.at = now.wall;
+    const auto backend = backends_.find(plan.backend);
+    if (backend != backends_.end() && backend->second.options.is_elsewhere) {
+        const std::string peer = peer_of(plan);
+        telling.remote_mta = plan.domain.empty() ? plan.endpoint.host : peer.substr(0, peer.find('['));
+    }
+    return telling;
+}
+
+/// Who answered for the plan's endpoint; empty: itself, or nobody yet.
+std::string Scheduler::peer_of(const Plan& plan) const {
+    const auto running = plans_.find(plan.number);
+    return running == plans_.end() ? std::string() : running->second.peer;
+}
+
+void Scheduler::delivered(const Plan& plan, queue::Recipient recipient, const lmtp_client::Outcome& outcome,
+                          const Now& now) {
     ++recipient.attempts;
     recipient.state = RecipientState::delivered;
-    recipient.last_reply = reply.to_string();
-    settle(plan, recipient, "delivered", now);
+    recipient.last_reply = outcome.reply.to_string();
+    std::optional<queue::Telling> telling;
+    if (contains(recipient.dsn.notify, mail::DsnNotify::success) && !outcome.dsn_passed_on) {
+        telling = tell(plan, queue::Notice::relayed, now);
+    }
+    settle(plan, recipient, "delivered", now, std::move(telling));
     BackendWork* const backend = find_backend(plan.backend);
     if (backend == nullptr) {
         return;
@@ -100,10 +133,18 @@ void Scheduler::called(const std::string& name, const std::string& mailbox, std:
     }
 }
 
+bool Scheduler::has_expired(queue::Instant received_at, const Now& now) {
+    clock_jumps_.observe(now.wall, now.steady);
+    return is_expired(options_.retry, received_at, clock_jumps_.lived_until(received_at, now.wall));
+}
+
 void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
     ++recipient.attempts;
     recipient.last_reply = reply.code() == 0 ? reply.text() : reply.to_string();
-    const ReplyKind kind = reply_kind(reply);
+    ReplyKind kind = reply_kind(reply);
+    if (!plan.domain.empty() && (kind == ReplyKind::store || kind == ReplyKind::connection)) {
+        kind = ReplyKind::other;  // the short curves of those are for stores of one's own, not for strangers
+    }
     if (BackendWork* const backend = find_backend(plan.backend)) {
         const std::string mailbox = recipient.address.to_string();
         if (kind == ReplyKind::busy) {
@@ -116,16 +157,23 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
             backend->waiting.waits(mailbox, now.steady);
         }
     }
-    if (is_expired(options_.retry, plan.received_at, now.wall)) {
+    if (has_expired(plan.received_at, now)) {
         recipient.state = RecipientState::parked;
-        settle(plan, recipient, "expired", now);
+        queue::Telling telling = tell(plan, queue::Notice::failed, now);
+        telling.expired = true;
+        settle(plan, recipient, "expired", now, std::move(telling));
         return;
     }
     recipient.state = RecipientState::waiting;
     recipient.unknowns = 0;
+    const double chance = chance_of(plan.message, recipient.attempts);
     recipient.next_attempt_at =
-        now.wall + retry_delay(options_.retry, recipient.attempts, kind, chance_of(plan.message, recipient.attempts));
-    settle(plan, recipient, "deferred", now);
+        retry_at(now.wall, std::max(retry_delay(options_.retry, recipient.attempts, kind, chance), rest_of(plan, now)));
+    std::optional<queue::Telling> telling;
+    if (is_late(plan.received_at, recipient, now)) {
+        telling = tell(plan, queue::Notice::delayed, now);
+    }
+    settle(plan, recipient, "deferred", now, std::move(telling));
 }
 
 void Scheduler::failed(const Plan& plan, queue::Recipient recipient, const Reply& reply, bool by_the_store,
@@ -144,7 +192,7 @@ void Scheduler::failed(const Plan& plan, queue::Recipient recipient, const Reply
     recipient.state = RecipientState::parked;
     recipient.failed = true;
     recipient.last_reply = reply.to_string();
-    settle(plan, recipient, "failed", now);
+    settle(plan, recipient, "failed", now, tell(plan, queue::Notice::failed, now));
 }
 
 void Scheduler::kept_by_brake(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
@@ -152,8 +200,8 @@ void Scheduler::kept_by_brake(const Plan& plan, queue::Recipient recipient, cons
     recipient.state = RecipientState::waiting;
     recipient.unknowns = 0;
     recipient.last_reply = "(kept by the brake) " + reply.to_string();
-    recipient.next_attempt_at = now.wall + retry_delay(options_.retry, recipient.attempts, ReplyKind::other,
-                                                       chance_of(plan.message, recipient.attempts));
+    recipient.next_attempt_at = retry_at(now.wall, retry_delay(options_.retry, recipient.attempts, ReplyKind::other,
+                                                               chance_of(plan.message, recipient.attempts)));
     settle(plan, recipient, "deferred", now);
 }
 
@@ -176,6 +224,10 @@ void Scheduler::unknown(const Plan& plan, queue::Recipient recipient, const Now&
 
 void Scheduler::not_tried(const Plan& plan, queue::Recipient recipient, bool charged, const Now& now) {
     Known& known = known_[Key{plan.message.value(), recipient.ordinal}];
+    if (known.bounce) {
+        settle(plan, recipient, "returned", now);
+        return;
+    }
     if (known.ordered) {
         return;  // the operator's state is recorded already
     }
@@ -213,7 +265,8 @@ void Scheduler::await_turn(queue::MessageId message, const queue::Recipient& rec
     }
 }
 
-void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, const char* what, const Now& now) {
+void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, const char* what, const Now& now,
+                       std::optional<queue::Telling> telling) {
     queue::RecipientUpdate update;
     update.message = plan.message;
     update.ordinal = recipient.ordinal;
@@ -227,7 +280,12 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
     const auto known = known_.find(Key{plan.message.value(), recipient.ordinal});
     const bool ordered = known != known_.end() && known->second.ordered.has_value();
     if (ordered && recipient.state != RecipientState::delivered) {
-        update.state = *known->second.ordered;  // an operator has said otherwise meanwhile
+        // An operator has said otherwise meanwhile.
+        update.state = *known->second.ordered;
+        telling.reset();
+        if (known->second.bounce) {
+            queue::return_by_hand(update, recipient, *known->second.bounce, now.wall);
+        }
     }
     queue::HistoryEvent event;
     event.at = now.wall;
@@ -237,14 +295,20 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
     event.recipient = recipient.address.to_string();
     event.backend = plan.backend;
     event.endpoint = plan.endpoint.to_string();
+    if (const auto running = plans_.find(plan.number); running != plans_.end()) {
+        event.tls = running->second.tls;
+        if (!running->second.peer.empty()) {
+            event.endpoint = running->second.peer;
+        }
+    }
     event.attempt = recipient.attempts;
     event.duration = std::chrono::duration_cast<queue::Duration>(now.steady - plan.began);
     event.reply = recipient.last_reply;
     event.actor = "gateway";
+    event.session = plan.session();
     if (queue::is_schedulable(update.state)) {
         // A reload may have routed it elsewhere meanwhile, and reassign() has not seen this result.
-        const auto route = route_of(recipient);
-        update.backend = route.value_or(std::string());
+        update.backend = stored_backend(recipient);
         if (known != known_.end() && known->second.place == Place::in_flight) {
             known->second.due = update.next_attempt_at;
         } else {
@@ -254,8 +318,16 @@ void Scheduler::settle(const Plan& plan, const queue::Recipient& recipient, cons
         backend->backlog -= std::min<std::uint64_t>(1, backend->backlog);
     }
     events_.recipient({what, plan.message, recipient, event.endpoint,
-                       std::max(queue::Duration(0), now.wall - plan.received_at), event.duration});
-    host_.record(std::move(update), std::move(event));
+                       std::max(queue::Duration(0), now.wall - plan.received_at), event.duration, event.session});
+    if (telling) {
+        update.telling = std::move(telling);
+    }
+    // A success is recorded at once: the sooner, the fewer duplicates after a crash.
+    if (plan.number != 0 && update.telling && update.telling->notice != queue::Notice::relayed) {
+        host_.record_at_end(plan.number, std::move(update), std::move(event));
+    } else {
+        host_.record(std::move(update), std::move(event));
+    }
 }
 
 void Scheduler::transaction_ended(std::uint64_t number, Trouble trouble, const std::string& detail, const Now& now) {
@@ -268,6 +340,10 @@ void Scheduler::transaction_ended(std::uint64_t number, Trouble trouble, const s
     // The circuit first: what goes back into the line finds its new home there.
     if (EndpointWork* const work = find_endpoint(plan->backend, plan->endpoint)) {
         charge(*plan, *work, trouble, detail, now);
+    }
+    BackendWork* const backend = find_backend(plan->backend);
+    if (backend != nullptr && !plan->domain.empty()) {
+        backend->destinations.ended(plan->domain, trouble, detail, now.steady);
     }
     for (const std::size_t slot : slots) {
         not_tried(*plan, plan->recipients[slot], !is_surely_the_endpoint(trouble), now);
@@ -334,7 +410,11 @@ void Scheduler::release(std::uint64_t number) {
             unblock(*backend, mailbox);  // the limit may have grown
         }
     }
-    EndpointWork* const work = find_endpoint(plan->backend, plan->endpoint);
+    EndpointWork* work = find_endpoint(plan->backend, plan->endpoint);
+    if (backend != nullptr && !plan->domain.empty()) {
+        backend->destinations.released(plan->domain);
+        work = backend->options.is_by_domain() ? &backend->endpoints.front() : nullptr;
+    }
     if (work != nullptr && work->in_flight > 0) {
         --work->in_flight;
     }

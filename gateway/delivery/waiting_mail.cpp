@@ -6,16 +6,16 @@ namespace postern::delivery {
 
 namespace {
 
-constexpr std::size_t mailboxes_max = 10'000;
+constexpr std::size_t waiting_mailboxes_max = 10'000;
 constexpr std::size_t first_call = 10;
 constexpr std::size_t call_max = 1000;
-constexpr queue::Duration pause_min{1000};
-constexpr queue::Duration pause_max{300'000};
+constexpr queue::Duration call_pause_min{1000};
+constexpr queue::Duration call_pause_max{300'000};
 
 }  // namespace
 
 void WaitingMail::waits(const std::string& mailbox, queue::SteadyInstant now) {
-    if (mailboxes_.size() >= mailboxes_max && mailboxes_.count(mailbox) == 0) {
+    if (mailboxes_.size() >= waiting_mailboxes_max && mailboxes_.count(mailbox) == 0) {
         mailboxes_.erase(mailboxes_.begin());
     }
     mailboxes_.emplace(mailbox, Mailbox{false, false, first_call, queue::Duration(0), now});
@@ -27,7 +27,7 @@ void WaitingMail::deferred(const std::string& mailbox, queue::SteadyInstant now)
     known.next_call = first_call;
     if (known.has_called) {
         known.has_called = false;
-        known.pause = std::clamp(known.pause * 2, pause_min, pause_max);
+        known.pause = std::clamp(known.pause * 2, call_pause_min, call_pause_max);
         known.not_before = now + known.pause;
     }
 }

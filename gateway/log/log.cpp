@@ -14,27 +14,37 @@ constexpr std::size_t waiting_lines_max = 8192;
 }  // namespace
 
 struct Log::Writer {
-    std::shared_ptr<spdlog::details::thread_pool> pool =
-        std::make_shared<spdlog::details::thread_pool>(waiting_lines_max, 1);
-    std::shared_ptr<spdlog::async_logger> logger = std::make_shared<spdlog::async_logger>(
-        "postern", std::make_shared<spdlog::sinks::stderr_sink_mt>(), pool, spdlog::async_overflow_policy::block);
+    std::shared_ptr<spdlog::sinks::stderr_sink_mt> sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    std::shared_ptr<spdlog::details::thread_pool> pool;
+    std::shared_ptr<spdlog::logger> logger = std::make_shared<spdlog::logger>("postern", sink);
 
-    Writer() {
+    Writer() { prepare(); }
+    // The pool's thread writes what is queued, and has ended before anything that it uses goes.
+    ~Writer() { pool.reset(); }
+    Writer(const Writer&) = delete;
+    Writer& operator=(const Writer&) = delete;
+
+    void start() {
+        pool = std::make_shared<spdlog::details::thread_pool>(waiting_lines_max, 1);
+        logger = std::make_shared<spdlog::async_logger>("postern", sink, pool, spdlog::async_overflow_policy::block);
+        prepare();
+    }
+
+private:
+    void prepare() {
         logger->set_pattern("%v");
         logger->set_level(spdlog::level::trace);
         // stderr has no buffer of its own: every line is a write already.
         logger->flush_on(spdlog::level::off);
     }
-    // The pool's thread writes what is queued, and has ended before anything that it uses goes.
-    ~Writer() { pool.reset(); }
-    Writer(const Writer&) = delete;
-    Writer& operator=(const Writer&) = delete;
 };
 
 Log::Log(const queue::Clock& clock, Format format, Level level)
     : clock_(clock), format_(format), level_(level), writer_(std::make_unique<Writer>()) {}
 
 Log::~Log() = default;
+
+void Log::start() { writer_->start(); }
 
 void Log::write(Level level, std::string_view event, std::initializer_list<Field> fields) {
     write(level, event, std::span<const Field>(fields.begin(), fields.size()));

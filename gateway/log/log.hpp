@@ -17,12 +17,16 @@ namespace postern::log {
 
 class Log {
 public:
-    /// `clock` outlives it.
+    /// `clock` outlives it. Until start() lines are written at once, by who has them, and that may be one thread only.
     Log(const queue::Clock& clock, Format format, Level level);
     /// Writes what is still waiting.
     ~Log();
     Log(const Log&) = delete;
     Log& operator=(const Log&) = delete;
+
+    /// Starts the thread. Once, before there is any other that writes: the rights of the process are given up by
+    /// thread, and this one must not have begun with more than the others.
+    void start();
 
     void set_level(Level level) noexcept { level_ = level; }
     [[nodiscard]] bool is_on(Level level) const noexcept { return level >= level_.load(std::memory_order_relaxed); }

@@ -58,7 +58,7 @@ bool MaildirStore::exists(const mail::Mailbox& mailbox) const {
 
 Refusal MaildirStore::connected(const smtp_server::SessionInfo&) { return std::nullopt; }
 
-asio::awaitable<Refusal> MaildirStore::mail(const smtp_server::SessionInfo&, const smtp_server::MailCommand&) {
+asio::awaitable<Refusal> MaildirStore::mail(smtp_server::SessionInfo&, const smtp_server::MailCommand&) {
     co_return std::nullopt;
 }
 

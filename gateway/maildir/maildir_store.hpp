@@ -31,7 +31,7 @@ public:
     MaildirStore(MaildirOptions options, std::function<void(const std::string&, const mail::Reply&)> filed);
 
     smtp_server::Refusal connected(const smtp_server::SessionInfo& session) override;
-    boost::asio::awaitable<smtp_server::Refusal> mail(const smtp_server::SessionInfo& session,
+    boost::asio::awaitable<smtp_server::Refusal> mail(smtp_server::SessionInfo& session,
                                                       const smtp_server::MailCommand& command) override;
     boost::asio::awaitable<smtp_server::Refusal> rcpt(const smtp_server::SessionInfo& session,
                                                       const smtp_server::MailCommand& mail,

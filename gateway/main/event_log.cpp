@@ -58,6 +58,7 @@ void EventLog::accepted(const smtp_server::SessionInfo& session, const queue::En
                            {"client", envelope.client.address},
                            {"helo", envelope.client.helo},
                            {"protocol", envelope.client.protocol},
+                           {"tls", session.tls},
                            {"session", session.session_id}});
 }
 
@@ -80,6 +81,7 @@ void EventLog::recipient(const delivery::RecipientEvent& event) {
                 {"endpoint", event.endpoint},
                 {"attempt", event.recipient.attempts},
                 {"delay", seconds(event.delay)},
+                {"session", event.session},
                 {"reply", event.recipient.last_reply}});
 }
 
@@ -119,18 +121,50 @@ void EventLog::backend(const delivery::BackendEvent& event) {
     log_.write(level, delivery::to_string(event.kind), fields);
 }
 
+void EventLog::answered(const std::string& backend, const mail::Mailbox& address, const mail::Reply& reply) {
+    if (news_.answered) {
+        news_.answered(backend, address, reply);
+    }
+}
+
+void EventLog::marked(const std::string& backend, queue::BackendMark::Kind kind, bool set) {
+    if (news_.marked) {
+        news_.marked(backend, kind, set);
+    }
+}
+
+void EventLog::introduced(const std::string& backend, const lmtp_client::Endpoint& endpoint,
+                          const lmtp_client::Abilities& abilities) {
+    if (news_.introduced) {
+        news_.introduced(backend, endpoint, abilities);
+    }
+}
+
 void EventLog::damaged(queue::MessageId message, const std::string& detail) {
     log_.error("damaged", {{"id", message.to_string()}, {"detail", detail}});
 }
 
+void EventLog::recounted(const std::string& changes) {
+    log_.warn("recounted", {{"changes", changes}, {"text", "the queue's counts were wrong; they were put right"}});
+}
+
 void EventLog::problem(const std::string& text) { log_.error("problem", {{"text", text}}); }
+
+void EventLog::reported(const queue::CommittedMessage& report) {
+    log_.info("reported", {{"id", report.envelope.about.value_or(queue::MessageId()).to_string()},
+                           {"report", report.envelope.id.to_string()},
+                           {"to", recipients_text(report.recipients)},
+                           {"size", report.envelope.size}});
+}
 
 void EventLog::store_health(const std::string& error) {
     if (error.empty()) {
-        log_.warn("queue_reopened", {{"text", "the queue is open again and was verified"}});
+        log_.warn("queue_reopened", {{"text", "the queue is open again"}});
     } else {
-        log_.error("queue_closed",
-                   {{"error", error}, {"text", "nothing is accepted or delivered until it can be opened again"}});
+        log_.error(
+            "queue_closed",
+            {{"error", error},
+             {"text", "nothing is accepted until it is open again, nor delivered while results cannot be kept"}});
     }
 }
 

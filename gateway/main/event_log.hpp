@@ -1,7 +1,9 @@
 // The log's words for what the parts tell: one event a line, as the contract names them. Threads: any.
 #pragma once
 
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gateway/acceptance/acceptance.hpp"
@@ -15,6 +17,17 @@ class EventLog final : public delivery::Events {
 public:
     EventLog(log::Log& log, FlowMeter& flow) : log_(log), flow_(flow) {}
 
+    /// Who wants to know what stores say of recipients and of themselves. Set before deliveries begin.
+    struct StoreNews {
+        std::function<void(const std::string& backend, const mail::Mailbox& address, const mail::Reply& reply)>
+            answered;
+        std::function<void(const std::string& backend, queue::BackendMark::Kind kind, bool set)> marked;
+        std::function<void(const std::string& backend, const lmtp_client::Endpoint& endpoint,
+                           const lmtp_client::Abilities& abilities)>
+            introduced;
+    };
+    void connect(StoreNews news) { news_ = std::move(news); }
+
     /// The hooks of acceptance, bound to this.
     [[nodiscard]] acceptance::Events acceptance_events();
 
@@ -22,8 +35,15 @@ public:
     void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) override;
     void endpoint_up(const std::string& backend, const std::string& endpoint) override;
     void backend(const delivery::BackendEvent& event) override;
+    void answered(const std::string& backend, const mail::Mailbox& address, const mail::Reply& reply) override;
+    void marked(const std::string& backend, queue::BackendMark::Kind kind, bool set) override;
+    void introduced(const std::string& backend, const lmtp_client::Endpoint& endpoint,
+                    const lmtp_client::Abilities& abilities) override;
     void damaged(queue::MessageId message, const std::string& detail) override;
+    void recounted(const std::string& changes) override;
     void problem(const std::string& text) override;
+    /// A report was queued.
+    void reported(const queue::CommittedMessage& report);
     void store_health(const std::string& error);
 
 private:
@@ -32,6 +52,7 @@ private:
 
     log::Log& log_;
     FlowMeter& flow_;
+    StoreNews news_;
 };
 
 }  // namespace postern::gateway

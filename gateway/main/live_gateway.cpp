@@ -16,6 +16,8 @@ delivery::Order order_of(control::Verb verb) {
             return delivery::Order::hold;
         case control::Verb::release:
             return delivery::Order::release;
+        case control::Verb::bounce:
+            return delivery::Order::bounce;
         case control::Verb::remove:
             break;
     }
@@ -113,13 +115,13 @@ control::BackendStatus status_of(const delivery::BackendState& backend) {
 LiveParts::LiveParts(References parts) : parts_(std::move(parts)), started_(parts_.clock.steady()) {}
 
 void LiveParts::apply(control::Verb verb, std::vector<control::RecipientRef> recipients, std::string actor,
-                      std::function<void(control::ApplyResult)> done) {
+                      std::string reason, std::function<void(control::ApplyResult)> done) {
     std::vector<delivery::RecipientKey> keys;
     keys.reserve(recipients.size());
     for (const control::RecipientRef& recipient : recipients) {
         keys.push_back({recipient.message, recipient.ordinal});
     }
-    parts_.engine.order(order_of(verb), std::move(keys), std::move(actor),
+    parts_.engine.order(order_of(verb), std::move(keys), std::move(actor), std::move(reason),
                         [done = std::move(done)](delivery::OrderResult result) { done(result_of(result)); });
 }
 
@@ -129,7 +131,10 @@ control::GatewaySnapshot LiveParts::snapshot() {
     snapshot.version = cli::version();
     snapshot.uptime_seconds = static_cast<std::uint64_t>(
         std::chrono::duration_cast<std::chrono::seconds>(parts_.clock.steady() - started_).count());
-    snapshot.sessions = parts_.server.counters().connections;
+    const smtp_server::ServerCounters counters = parts_.server.counters();
+    snapshot.sessions = counters.connections;
+    snapshot.tls = {counters.tls_full, counters.tls_resumed, counters.tls_failed};
+    snapshot.certificates = parts_.certificates.status();
     snapshot.since_start = parts_.flow.since_start();
     snapshot.last_minute = parts_.flow.last_minute();
     snapshot.disk.queue_path = config->queue.path;

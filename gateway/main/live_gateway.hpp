@@ -8,6 +8,7 @@
 #include "gateway/config/config.hpp"
 #include "gateway/control/live_gateway.hpp"
 #include "gateway/delivery/engine.hpp"
+#include "gateway/main/certificates.hpp"
 #include "gateway/main/flow_meter.hpp"
 #include "queue/sqlite_store.hpp"
 #include "smtp-server/server.hpp"
@@ -21,6 +22,7 @@ public:
         smtp_server::Server& server;
         const FlowMeter& flow;
         const queue::Clock& clock;
+        const Certificates& certificates;
         std::function<std::shared_ptr<const config::Config>()> config;
         std::function<std::string()> store_error;
         std::function<control::ReloadOutcome(const std::string&)> reload;
@@ -28,7 +30,7 @@ public:
     };
     explicit LiveParts(References parts);
 
-    void apply(control::Verb verb, std::vector<control::RecipientRef> recipients, std::string actor,
+    void apply(control::Verb verb, std::vector<control::RecipientRef> recipients, std::string actor, std::string reason,
                std::function<void(control::ApplyResult)> done) override;
     [[nodiscard]] std::vector<control::WhyView> explain(const queue::QueuedMessage& message) override;
     void order(control::BackendVerb verb, std::string backend, std::string actor, std::string reason,

@@ -9,6 +9,7 @@ namespace postern::gateway {
 
 void declare_serve(CLI::App& root, cli::Invocation& invocation) {
     cli::add_command(root, invocation, "serve", "run the gateway in the foreground", [&invocation] {
+        SignalWaiter signals;  // before the first thread, and before a HUP can come that would end it
         const config::Loaded loaded = invocation.context.load_config(invocation.config_file);
         if (!loaded.config) {
             for (const config::Problem& problem : loaded.problems) {
@@ -16,7 +17,6 @@ void declare_serve(CLI::App& root, cli::Invocation& invocation) {
             }
             return cli::exit_config;
         }
-        SignalWaiter signals;  // before the first thread
         Gateway gateway(loaded, invocation.context.clock);
         if (const auto failure = gateway.start()) {
             invocation.complain(failure->text);

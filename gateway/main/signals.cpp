@@ -1,6 +1,5 @@
 #include "gateway/main/signals.hpp"
 
-#include <cerrno>
 #include <ctime>
 #include <initializer_list>
 
@@ -8,32 +7,30 @@ namespace postern::gateway {
 
 SignalWaiter::SignalWaiter() {
     ::sigemptyset(&waited_);
-    for (const int signal : {SIGTERM, SIGINT, SIGHUP}) {
+    ::sigemptyset(&stopping_);
+    for (const int signal : {SIGTERM, SIGINT}) {
         ::sigaddset(&waited_, signal);
+        ::sigaddset(&stopping_, signal);
     }
-    ::pthread_sigmask(SIG_BLOCK, &waited_, &before_);
+    ::sigaddset(&waited_, SIGHUP);
+    ::pthread_sigmask(SIG_BLOCK, &waited_, nullptr);
     struct sigaction ignore {};
     ignore.sa_handler = SIG_IGN;
     ::sigaction(SIGPIPE, &ignore, nullptr);
 }
 
-SignalWaiter::~SignalWaiter() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
 Signal SignalWaiter::wait() {
     for (;;) {
         int signal = 0;
-        if (::sigwait(&waited_, &signal) == 0) {
-            return signal == SIGHUP ? Signal::reload : Signal::stop;
+        if (::sigwait(&waited_, &signal) != 0) {
+            continue;
         }
+        // Of several that are pending HUP comes first, as its number is lower: who sends it without end would keep
+        // TERM waiting for as long.
+        const timespec at_once{};
+        const bool stops = signal != SIGHUP || ::sigtimedwait(&stopping_, nullptr, &at_once) > 0;
+        return stops ? Signal::stop : Signal::reload;
     }
-}
-
-bool SignalWaiter::stop_within(long milliseconds) {
-    timespec patience{};
-    patience.tv_sec = milliseconds / 1000;
-    patience.tv_nsec = milliseconds % 1000 * 1'000'000;
-    const int signal = ::sigtimedwait(&waited_, nullptr, &patience);
-    return signal == SIGTERM || signal == SIGINT;
 }
 
 }  // namespace postern::gateway

@@ -1,4 +1,5 @@
-// The signals of a program that serves: TERM and INT end it, HUP reloads, PIPE is nothing.
+// The signals of a program that serves: TERM and INT end it, HUP reloads, PIPE is nothing. They stay blocked to the end
+// of the process: one that comes behind the last wait() must not kill it on its way out.
 //
 // Threads: make it before any other thread, so that all inherit the blocked mask; wait() on the thread that made it.
 #pragma once
@@ -14,17 +15,13 @@ class SignalWaiter {
 public:
     /// Blocks the signals in this thread and all that it starts.
     SignalWaiter();
-    ~SignalWaiter();
-    SignalWaiter(const SignalWaiter&) = delete;
-    SignalWaiter& operator=(const SignalWaiter&) = delete;
 
+    /// However many reloads have been asked for, a stop goes before them.
     [[nodiscard]] Signal wait();
-    /// TERM or INT, within this time: the operator has no patience for a graceful end.
-    [[nodiscard]] bool stop_within(long milliseconds);
 
 private:
     sigset_t waited_{};
-    sigset_t before_{};
+    sigset_t stopping_{};
 };
 
 }  // namespace postern::gateway

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <limits>
 
 #include "gateway/log/log.hpp"
 #include "gateway/maildir/mailbox_folder.hpp"
@@ -46,6 +47,7 @@ int run_store(const cli::Invocation& invocation, const StoreOptions& options) {
     SignalWaiter signals;
     const queue::Clock& clock = invocation.context.clock;
     log::Log log(clock, log::Format::logfmt, log::Level::info);
+    log.start();
 
     maildir::MaildirOptions maildir;
     maildir.root = options.maildir;
@@ -65,6 +67,10 @@ int run_store(const cli::Invocation& invocation, const StoreOptions& options) {
     session->protocol = smtp_server::Protocol::lmtp;
     session->hostname = maildir.hostname;
     session->limits.connections_per_client = session->limits.connections;  // its only client is a gateway
+    session->limits.connections_per_minute = session->limits.messages_per_minute = 0;
+    session->limits.recipients_per_minute = session->limits.errors_per_minute = 0;
+    session->limits.commands_without_mail = std::numeric_limits<std::uint32_t>::max();
+    session->limits.stress_timeout = std::chrono::milliseconds(0);
     std::vector<smtp_server::ListenerOptions> listeners;
     for (const std::string& name : options.listen) {
         const auto address = lmtp_client::parse_endpoint(name);

@@ -1,7 +1,11 @@
 #include "lmtp-client/detail/capabilities.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <string_view>
+
+#include "lmtp-client/detail/sasl.hpp"
 
 namespace postern::lmtp_client::detail {
 
@@ -44,6 +48,15 @@ std::optional<Number> read_number(std::string_view text) {
     return value;
 }
 
+void offer_login(std::string_view mechanism, Capabilities& out) {
+    const auto* const known = std::find_if(std::begin(login_mechanisms), std::end(login_mechanisms),
+                                           [mechanism](std::string_view name) { return same_word(mechanism, name); });
+    const auto* const best = std::find(std::begin(login_mechanisms), std::end(login_mechanisms), out.login);
+    if (known < best) {
+        out.login = *known;
+    }
+}
+
 void read_limits(std::string_view line, Capabilities& out) {
     for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
         const std::size_t equals = word.find('=');
@@ -69,6 +82,14 @@ void read_line(std::string_view line, Capabilities& out) {
         out.smtputf8 = true;
     } else if (same_word(keyword, "DSN")) {
         out.dsn = true;
+    } else if (same_word(keyword, "STARTTLS")) {
+        out.starttls = true;
+    } else if (same_word(keyword, "REQUIRETLS")) {
+        out.require_tls = true;
+    } else if (same_word(keyword, "AUTH")) {
+        for (std::string_view word = take_word(line); !word.empty(); word = take_word(line)) {
+            offer_login(word, out);
+        }
     } else if (same_word(keyword, "SIZE")) {
         out.size = true;
         out.size_max = read_number<std::uint64_t>(take_word(line)).value_or(0);

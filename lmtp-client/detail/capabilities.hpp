@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string_view>
 
 #include "queue/mail/reply.hpp"
 
@@ -15,6 +16,9 @@ struct Capabilities {
     bool eight_bit_mime = false;                  ///< RFC 6152
     bool smtputf8 = false;                        ///< RFC 6531
     bool dsn = false;                             ///< RFC 3461
+    bool starttls = false;                        ///< RFC 3207
+    bool require_tls = false;                     ///< RFC 8689
+    std::string_view login{};                     ///< RFC 4954: the best of login_mechanisms that is offered
     bool size = false;                            ///< RFC 1870
     std::uint64_t size_max = 0;                   ///< with size; 0: no fixed limit
     std::optional<std::uint32_t> recipients_max;  ///< RFC 9422: LIMITS RCPTMAX; at least 1

@@ -37,6 +37,9 @@ void append_mail(const Transaction& transaction, const Capabilities& store, bool
     if (with_utf8 && store.smtputf8) {
         out += " SMTPUTF8";
     }
+    if (transaction.require_tls && store.require_tls) {
+        out += " REQUIRETLS";
+    }
     if (store.dsn) {
         if (transaction.dsn.ret != mail::DsnReturn::unspecified) {
             out += transaction.dsn.ret == mail::DsnReturn::full ? " RET=FULL" : " RET=HDRS";

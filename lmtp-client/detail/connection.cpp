@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "lmtp-client/detail/dot_stuffing.hpp"
+#include "lmtp-client/detail/sasl.hpp"
 
 namespace postern::lmtp_client::detail {
 
@@ -25,6 +26,8 @@ constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
 
 /// Content leaves in writes of about this size; a part of any size is cut, so the buffer is at most twice this.
 constexpr std::size_t write_octets = 64 * 1024;
+
+constexpr int login_turns_max = 4;  // SCRAM has three
 
 Connection::Ended fault(Trouble trouble, std::string detail) {
     Connection::Ended ended;
@@ -42,17 +45,43 @@ Connection::Connection(asio::any_io_executor executor) : executor_(std::move(exe
 asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoint& where,
                                                                    const ClientOptions& options) {
     endpoint = where;
+    security = options.security;
     born_ = Clock::now();
+    transcript_.begin(born_);
+    std::optional<Ended> refused = co_await connect_and_greet(options, security.tls);
+    if (refused && tls_failed_ && security.tls == Security::Tls::opportunistic && !timed_out_) {
+        // RFC 7435: a TLS that does not work is no reason not to deliver. On a new connection: this one is spoilt.
+        transcript_.note(refused->detail + "; now in clear", Clock::now());
+        tls_.reset();
+        refused = co_await connect_and_greet(options, Security::Tls::off);
+    }
+    deadline_ = Clock::time_point::max();
+    if (refused) {
+        transcript_.note(refused->detail, Clock::now());
+        refused->transcript = transcript_.text();
+    }
+    co_return refused;
+}
+
+asio::awaitable<std::optional<Connection::Ended>> Connection::connect_and_greet(const ClientOptions& options,
+                                                                                Security::Tls tls) {
+    transcript_.note("connecting to " + endpoint.to_string(), Clock::now());
     set_deadline(options.connect_timeout);
-    const ErrorCode error = co_await connect(where);
+    const ErrorCode error = co_await connect(endpoint);
     if (timed_out_) {
         co_return fault(Trouble::connect, "timed out connecting");
     }
     if (error) {
         co_return fault(Trouble::connect, error.message());
     }
+    transcript_.note("connected", Clock::now());
     std::optional<Ended> refused = co_await greet(options);
-    deadline_ = Clock::time_point::max();
+    if (!refused && tls != Security::Tls::off) {
+        refused = co_await encrypt(options, tls);
+    }
+    if (!refused && options.security.login) {
+        refused = co_await log_in(options);
+    }
     co_return refused;
 }
 
@@ -122,9 +151,15 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::greet(const Client
     if (reply.code() != 220) {
         co_return fault(Trouble::greeting, reply.to_string());
     }
+    absent = co_await introduce(options);
+    co_return absent;
+}
+
+asio::awaitable<std::optional<Connection::Ended>> Connection::introduce(const ClientOptions& options) {
+    mail::Reply reply;
     const bool smtp = endpoint.protocol == Protocol::smtp;
     std::string verb = smtp ? "EHLO" : "LHLO";
-    absent = co_await say_hello(verb, options, reply);
+    std::optional<Ended> absent = co_await say_hello(verb, options, reply);
     if (absent) {
         co_return absent;
     }
@@ -145,18 +180,133 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::greet(const Client
 /// nullopt: the answer, whatever it says but 421, is in `reply`.
 asio::awaitable<std::optional<Connection::Ended>> Connection::say_hello(std::string verb, const ClientOptions& options,
                                                                         mail::Reply& reply) {
+    std::string command = verb + " " + options.hostname + "\r\n";
+    std::optional<Ended> absent = co_await ask(std::move(command), std::move(verb), options, reply);
+    co_return absent;
+}
+
+/// Sends a command and reads its answer, as say_hello(). `name`: the command in our own words.
+asio::awaitable<std::optional<Connection::Ended>> Connection::ask(std::string command, std::string name,
+                                                                  const ClientOptions& options, mail::Reply& reply) {
     set_deadline(options.reply_timeout);
-    const std::string command = verb + " " + options.hostname + "\r\n";
+    if (name == "AUTH") {
+        transcript_.sent("AUTH (not shown)\r\n", Clock::now());
+    } else {
+        transcript_.sent(command, Clock::now());
+    }
     const ErrorCode error = co_await write(command);
     if (error) {
-        co_return fault(Trouble::broken, error.message() + ", sending " + verb);
+        co_return fault(Trouble::broken, error.message() + ", sending " + name);
     }
-    const std::string awaited = "reply to " + verb;
+    const std::string awaited = "reply to " + name;
     std::optional<Ended> absent = co_await read_reply(reply, Trouble::broken, awaited);
     if (!absent && reply.code() == 421) {
         absent = fault(Trouble::shutting_down, reply.to_string());
     }
     co_return absent;
+}
+
+// ---- Encryption and login ----
+
+/// RFC 3207 section 4. What was said in clear is forgotten (section 4.2), and that nothing stands behind the 220 was
+/// seen by read_reply(): nobody can have put in a command of his own.
+asio::awaitable<std::optional<Connection::Ended>> Connection::encrypt(const ClientOptions& options, Security::Tls tls) {
+    const bool required = tls != Security::Tls::opportunistic;
+    if (!capabilities_.starttls) {
+        if (required) {
+            co_return fault(Trouble::greeting, "TLS is required, and STARTTLS is not offered");
+        }
+        co_return std::nullopt;
+    }
+    mail::Reply reply;
+    std::string command = "STARTTLS\r\n";
+    std::string name = "STARTTLS";
+    std::optional<Ended> absent = co_await ask(std::move(command), std::move(name), options, reply);
+    if (absent) {
+        co_return absent;
+    }
+    if (reply.code() != 220) {
+        if (required) {
+            co_return fault(Trouble::greeting, reply.to_string() + " (to STARTTLS)");
+        }
+        co_return std::nullopt;
+    }
+    const std::string problem = co_await shake_hands(options);
+    if (!problem.empty()) {
+        tls_failed_ = true;
+        co_return fault(Trouble::greeting, "TLS: " + problem);
+    }
+    transcript_.note("encrypted", Clock::now());
+    capabilities_ = Capabilities();
+    absent = co_await introduce(options);
+    co_return absent;
+}
+
+/// Empty, or what went wrong.
+asio::awaitable<std::string> Connection::shake_hands(const ClientOptions& options) {
+    const std::string& host = options.security.host.empty() ? endpoint.host : options.security.host;
+    tls_ = std::make_unique<TlsStream>(options.security, host);
+    set_deadline(options.reply_timeout);
+    while (true) {
+        const TlsStream::Progress progress = tls_->handshake();
+        const std::string output = tls_->take_output();
+        const ErrorCode write_error = co_await send_octets(output);
+        if (progress == TlsStream::Progress::failed) {
+            co_return tls_->error();
+        }
+        if (write_error) {
+            co_return write_error.message();
+        }
+        if (progress == TlsStream::Progress::ready) {
+            co_return std::string();
+        }
+        const auto [error, count] = co_await socket_.async_read_some(asio::buffer(ciphertext_), as_values);
+        if (timed_out_) {
+            co_return std::string("timed out");
+        }
+        if (error) {
+            co_return error.message();
+        }
+        tls_->feed(std::string_view(ciphertext_.data(), count));
+    }
+}
+
+/// RFC 4954 section 4. Without a session whose certificate was checked, nothing is sent.
+asio::awaitable<std::optional<Connection::Ended>> Connection::log_in(const ClientOptions& options) {
+    if (!tls_ || options.security.tls != Security::Tls::required) {
+        co_return fault(Trouble::greeting, "AUTH needs `required` TLS");
+    }
+    if (capabilities_.login.empty()) {
+        co_return fault(Trouble::greeting, "AUTH is offered with no mechanism that is spoken here");
+    }
+    SaslClient sasl(capabilities_.login, *options.security.login);
+    mail::Reply reply;
+    std::string command = "AUTH " + std::string(capabilities_.login) + ' ';
+    std::string challenge;
+    for (int turn = 0; turn < login_turns_max; ++turn) {
+        const std::optional<std::string> words = sasl.step(challenge);
+        if (!words) {
+            co_return fault(Trouble::greeting, "AUTH: " + sasl.problem());
+        }
+        command += *words + "\r\n";
+        std::string name = "AUTH";
+        std::optional<Ended> absent = co_await ask(std::move(command), std::move(name), options, reply);
+        if (absent) {
+            co_return absent;
+        }
+        if (reply.code() != 334) {
+            break;
+        }
+        challenge = reply.text();
+        command.clear();
+    }
+    if (reply.code() != 235) {
+        co_return fault(Trouble::greeting, reply.to_string() + " (to AUTH)");
+    }
+    if (!sasl.is_done()) {
+        co_return fault(Trouble::greeting, "AUTH: taken by a server that did not prove that it knows the password");
+    }
+    co_return std::nullopt;
 }
 
 /// Reads one reply and makes sure that nothing stands behind it. nullopt: it is in `out`.
@@ -165,14 +315,15 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::read_reply(mail::R
     const std::string where = ", awaited: " + std::string(awaited);
     ReplyParser parser;
     while (true) {
-        const auto [error, count] = co_await socket_.async_read_some(asio::buffer(input_), as_values);
+        const Arrived arrived = co_await read_some();
         if (timed_out_) {
             co_return fault(when_absent, "timed out" + where);
         }
-        if (error) {
-            co_return fault(when_absent, error.message() + where);
+        if (arrived.error) {
+            co_return fault(when_absent, arrived.error.message() + where);
         }
-        std::string_view bytes(input_.data(), count);
+        std::string_view bytes(input_.data(), arrived.count);
+        transcript_.received(bytes, Clock::now());
         const bool ready = parser.feed(bytes);
         if (parser.fault() != ReplyFault::none) {
             co_return fault(Trouble::protocol, std::string(describe(parser.fault())) + where);
@@ -190,6 +341,15 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::read_reply(mail::R
 
 // ---- One transaction ----
 
+bool Connection::is_confidential() const {
+    if (tls_) {
+        // With a `host` of its own the address came from the DNS, which need not be signed; and DANE's records may be
+        // such that nobody is authenticated by them (RFC 8689 section 4.2.1).
+        return security.tls == Security::Tls::required && security.host.empty() && !security.dane;
+    }
+    return endpoint.is_local();
+}
+
 asio::awaitable<Connection::Ended> Connection::run(const Transaction& transaction, DialogueOptions dialogue_options,
                                                    bool may_be_dead, OutcomeSink& outcomes,
                                                    const ClientOptions& options) {
@@ -199,7 +359,13 @@ asio::awaitable<Connection::Ended> Connection::run(const Transaction& transactio
     may_be_dead_ = may_be_dead;
     reply_awaited_ = false;
     replies_seen_ = 0;
-    last_deadline_ = Clock::now() + options.transaction_timeout;
+    const Clock::time_point now = Clock::now();
+    last_deadline_ = now + options.transaction_timeout;
+    const bool reused = std::exchange(has_served_, true);
+    if (reused) {
+        transcript_.begin(now);
+    }
+    dialogue_options.confidential = is_confidential();
     Dialogue dialogue(capabilities_, transaction, dialogue_options, outcomes);
     dialogue.start();
     try {
@@ -213,6 +379,18 @@ asio::awaitable<Connection::Ended> Connection::run(const Transaction& transactio
     ended.trouble = dialogue.trouble();
     ended.detail = dialogue.detail();
     ended.reusable = dialogue.is_reusable() && !was_dead_;
+    if (dialogue.has_failed() && !was_dead_) {
+        if (!ended.detail.empty()) {
+            transcript_.note(ended.detail, Clock::now());
+        }
+        std::string before;
+        if (reused) {
+            const auto age = std::chrono::duration_cast<std::chrono::seconds>(now - born_);
+            before = "on a connection to " + endpoint.to_string() + " that was opened " + std::to_string(age.count()) +
+                     " s before";
+        }
+        ended.transcript = transcript_.text(before);
+    }
     co_return ended;
 }
 
@@ -241,6 +419,7 @@ asio::awaitable<void> Connection::send_commands(Dialogue& dialogue, const Client
         co_return;
     }
     set_deadline(options.reply_timeout);
+    transcript_.sent(dialogue.output(), Clock::now());
     const ErrorCode error = co_await write(dialogue.output());
     if (error) {
         broke(dialogue, error);
@@ -257,12 +436,14 @@ asio::awaitable<void> Connection::receive(Dialogue& dialogue, const ClientOption
         replies_seen_ = dialogue.replies();
         set_deadline(options.reply_timeout);
     }
-    const auto [error, count] = co_await socket_.async_read_some(asio::buffer(input_), as_values);
-    if (count > 0) {
-        dialogue.received(std::string_view(input_.data(), count));
+    const Arrived arrived = co_await read_some();
+    if (arrived.count > 0) {
+        const std::string_view bytes(input_.data(), arrived.count);
+        transcript_.received(bytes, Clock::now());
+        dialogue.received(bytes);
     }
-    if (error || timed_out_) {
-        broke(dialogue, error);
+    if (arrived.error || timed_out_) {
+        broke(dialogue, arrived.error);
     }
 }
 
@@ -275,6 +456,9 @@ asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transac
     DotStuffer stuffer;
     std::uint64_t total = 0;
     buffer_.assign(dialogue.output());
+    if (!buffer_.empty()) {
+        transcript_.sent(buffer_, Clock::now());
+    }
     content_read_ = true;
     while (true) {
         const auto part = co_await transaction.content->next();
@@ -312,6 +496,7 @@ asio::awaitable<void> Connection::send_content(Dialogue& dialogue, const Transac
     }
     const bool flushed = co_await flush_content(dialogue);
     if (flushed) {
+        transcript_.content(total, Clock::now());
         reply_awaited_ = false;
         dialogue.content_sent();
     }
@@ -343,9 +528,22 @@ asio::awaitable<bool> Connection::flush_content(Dialogue& dialogue) {
     co_return true;
 }
 
-/// Success: the kernel has all of `bytes`. An error: it has not got the last of them, so the store will never see it.
 asio::awaitable<Connection::ErrorCode> Connection::write(std::string_view bytes) {
-    while (true) {
+    if (!tls_) {
+        const ErrorCode error = co_await send_octets(bytes);
+        co_return error;
+    }
+    if (!tls_->write(bytes)) {
+        co_return asio::error::connection_aborted;
+    }
+    const std::string ciphertext = tls_->take_output();
+    const ErrorCode error = co_await send_octets(ciphertext);
+    co_return error;
+}
+
+/// Success: the kernel has all of `bytes`. An error: it has not got the last of them, so the store will never see it.
+asio::awaitable<Connection::ErrorCode> Connection::send_octets(std::string_view bytes) {
+    while (!bytes.empty()) {
         ErrorCode error;
         const std::size_t count = socket_.write_some(asio::buffer(bytes), error);
         bytes.remove_prefix(count);
@@ -363,18 +561,59 @@ asio::awaitable<Connection::ErrorCode> Connection::write(std::string_view bytes)
             co_return error;
         }
     }
+    co_return ErrorCode();
+}
+
+asio::awaitable<Connection::Arrived> Connection::read_some() {
+    if (!tls_) {
+        const auto [error, count] = co_await socket_.async_read_some(asio::buffer(input_), as_values);
+        co_return Arrived(error, count);
+    }
+    while (true) {
+        const Arrived there = read_now();
+        if (there.error != asio::error::would_block) {
+            co_return there;
+        }
+        const auto [error] = co_await socket_.async_wait(Socket::wait_read, as_values);
+        if (error) {
+            co_return Arrived(error, 0);
+        }
+        if (timed_out_) {
+            co_return Arrived(asio::error::timed_out, 0);
+        }
+    }
+}
+
+Connection::Arrived Connection::read_now() {
+    ErrorCode error;
+    if (!tls_) {
+        const std::size_t count = socket_.read_some(asio::buffer(input_), error);
+        return {error, count};
+    }
+    while (true) {
+        const std::size_t count = tls_->read(input_);
+        if (count > 0 || error) {
+            return {count > 0 ? ErrorCode() : error, count};
+        }
+        if (tls_->has_ended()) {
+            return {asio::error::eof, 0};
+        }
+        const std::size_t octets = socket_.read_some(asio::buffer(ciphertext_), error);
+        tls_->feed(std::string_view(ciphertext_.data(), octets));
+    }
 }
 
 void Connection::take_what_came(Dialogue& dialogue) {
     while (dialogue.next() != Dialogue::Action::finish) {
-        ErrorCode error;
-        const std::size_t count = socket_.read_some(asio::buffer(input_), error);
-        if (count > 0) {
-            dialogue.received(std::string_view(input_.data(), count));
+        const Arrived arrived = read_now();
+        if (arrived.count > 0) {
+            const std::string_view bytes(input_.data(), arrived.count);
+            transcript_.received(bytes, Clock::now());
+            dialogue.received(bytes);
         }
-        if (error) {
-            if (error != asio::error::would_block) {
-                broke(dialogue, error);
+        if (arrived.error) {
+            if (arrived.error != asio::error::would_block) {
+                broke(dialogue, arrived.error);
             }
             return;
         }
@@ -414,6 +653,11 @@ void Connection::expire(Clock::time_point now) {
 }
 
 bool Connection::is_quiet() {
+    if (tls_) {
+        // A session's tickets may come at any time, and say nothing.
+        const Arrived arrived = read_now();
+        return arrived.count == 0 && arrived.error == asio::error::would_block;
+    }
     char octet = 0;
     const auto count = ::recv(socket_.native_handle(), &octet, 1, MSG_PEEK | MSG_DONTWAIT);
     return count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
@@ -421,7 +665,11 @@ bool Connection::is_quiet() {
 
 void Connection::quit() {
     ErrorCode ignored;
-    socket_.write_some(asio::buffer("QUIT\r\n", 6), ignored);
+    std::string command = "QUIT\r\n";
+    if (tls_) {
+        command = tls_->write(command) ? tls_->take_output() : std::string();
+    }
+    socket_.write_some(asio::buffer(command), ignored);
     socket_.shutdown(Socket::shutdown_send, ignored);
 }
 

@@ -13,6 +13,7 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,8 @@
 #include "lmtp-client/client.hpp"
 #include "lmtp-client/detail/capabilities.hpp"
 #include "lmtp-client/detail/dialogue.hpp"
+#include "lmtp-client/detail/tls_stream.hpp"
+#include "lmtp-client/detail/transcript.hpp"
 #include "lmtp-client/transaction.hpp"
 
 namespace postern::lmtp_client::detail {
@@ -34,13 +37,15 @@ public:
         Trouble trouble = Trouble::none;
         std::string detail;
         bool reusable = false;
-        bool was_dead = false;  ///< found closed before anything was answered and before the content was read: nobody
-                                ///< was told anything, the transaction can be begun anew elsewhere
+        std::string transcript;  ///< when something failed
+        bool was_dead = false;   ///< found closed before anything was answered and before the content was read: nobody
+                                 ///< was told anything, the transaction can be begun anew elsewhere
     };
 
     explicit Connection(boost::asio::any_io_executor executor);
 
-    /// Connects, waits for the greeting, says LHLO (in SMTP EHLO, or else HELO). nullopt: ready. Else what is wrong.
+    /// Connects, waits for the greeting, says LHLO (in SMTP EHLO, or else HELO), encrypts and logs in as it is told to.
+    /// nullopt: ready. Else what is wrong.
     boost::asio::awaitable<std::optional<Ended>> open(const Endpoint& endpoint, const ClientOptions& options);
 
     /// Carries out one transaction. With `may_be_dead`, `was_dead` can be the answer.
@@ -57,11 +62,18 @@ public:
     [[nodiscard]] bool is_closed_by_store();
     void close();
 
+    /// Of the session, as TlsStream describes it; empty: in clear.
+    [[nodiscard]] std::string encryption() const { return tls_ ? tls_->description() : std::string(); }
     [[nodiscard]] const boost::asio::any_io_executor& executor() const noexcept { return executor_; }
     [[nodiscard]] Clock::time_point born() const noexcept { return born_; }
+    /// As the store told them; once it is open.
+    [[nodiscard]] Abilities abilities() const {
+        return {capabilities_.smtputf8, capabilities_.eight_bit_mime, capabilities_.size ? capabilities_.size_max : 0};
+    }
 
     // The pool's notes.
     Endpoint endpoint;
+    Security security;
     std::chrono::milliseconds idle_max{};
     std::chrono::milliseconds age_max{};
     Clock::time_point idle_since{};
@@ -73,9 +85,16 @@ private:
 
     boost::asio::awaitable<ErrorCode> find_addresses(const Endpoint& endpoint, std::vector<SocketEndpoint>& out);
     boost::asio::awaitable<ErrorCode> connect(const Endpoint& endpoint);
+    boost::asio::awaitable<std::optional<Ended>> connect_and_greet(const ClientOptions& options, Security::Tls tls);
     boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent,
                                                             std::string_view awaited);
     boost::asio::awaitable<std::optional<Ended>> greet(const ClientOptions& options);
+    boost::asio::awaitable<std::optional<Ended>> introduce(const ClientOptions& options);
+    boost::asio::awaitable<std::optional<Ended>> encrypt(const ClientOptions& options, Security::Tls tls);
+    boost::asio::awaitable<std::string> shake_hands(const ClientOptions& options);
+    boost::asio::awaitable<std::optional<Ended>> log_in(const ClientOptions& options);
+    boost::asio::awaitable<std::optional<Ended>> ask(std::string command, std::string name,
+                                                     const ClientOptions& options, mail::Reply& reply);
     boost::asio::awaitable<std::optional<Ended>> say_hello(std::string verb, const ClientOptions& options,
                                                            mail::Reply& reply);
 
@@ -87,7 +106,19 @@ private:
                                               const ClientOptions& options);
     boost::asio::awaitable<bool> flush_content(Dialogue& dialogue);
     boost::asio::awaitable<ErrorCode> write(std::string_view bytes);
+    boost::asio::awaitable<ErrorCode> send_octets(std::string_view octets);
 
+    struct Arrived {
+        Arrived(ErrorCode what, std::size_t octets) : error(what), count(octets) {}
+        ErrorCode error;
+        std::size_t count;
+    };
+    /// Something of what the store says into input_: waits for it, or takes what is there.
+    boost::asio::awaitable<Arrived> read_some();
+    [[nodiscard]] Arrived read_now();
+
+    /// See DialogueOptions::confidential.
+    [[nodiscard]] bool is_confidential() const;
     void take_what_came(Dialogue& dialogue);
     void broke(Dialogue& dialogue, const ErrorCode& error);
     void set_deadline(std::chrono::milliseconds patience);
@@ -96,6 +127,7 @@ private:
     Socket socket_;
     std::optional<boost::asio::ip::tcp::resolver> resolver_;
     Capabilities capabilities_;
+    Transcript transcript_;
     Clock::time_point born_{};
     Clock::time_point deadline_ = Clock::time_point::max();
     Clock::time_point last_deadline_ = Clock::time_point::max();  ///< of the whole transaction
@@ -103,10 +135,14 @@ private:
     bool reply_awaited_ = false;
     bool timed_out_ = false;
     bool content_read_ = false;
+    bool has_served_ = false;
     bool may_be_dead_ = false;
     bool was_dead_ = false;
-    std::string buffer_;  ///< content on its way out; kept for the next transaction
+    bool tls_failed_ = false;
+    std::unique_ptr<TlsStream> tls_;  ///< nullptr: in clear
+    std::string buffer_;              ///< content on its way out; kept for the next transaction
     std::array<char, 4096> input_;
+    std::array<char, 4096> ciphertext_;  ///< with tls_: what comes, before it is input_
 };
 
 }  // namespace postern::lmtp_client::detail

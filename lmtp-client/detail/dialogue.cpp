@@ -8,6 +8,8 @@ namespace postern::lmtp_client::detail {
 
 namespace {
 
+constexpr std::uint16_t service_closing = 421;
+
 /// 500, 502 and 503 say that the store did not expect the command, not that it minds the mail: out of step, and no
 /// verdict.
 bool is_out_of_step(const mail::Reply& reply) {
@@ -39,7 +41,7 @@ void Dialogue::start() {
         return finish(true);
     }
     accepted_.reserve(asked_.size());
-    use_bdat_ = store_.chunking && transaction_.size <= options_.bdat_size_max;
+    use_bdat_ = store_.chunking && transaction_.size <= options_.bdat_size_max && !options_.ask_only;
     in_one_write_ = use_bdat_ && store_.pipelining && !options_.envelope_first;
     write_envelope();
 }
@@ -56,6 +58,15 @@ Dialogue::Action Dialogue::next() const {
 
 // ---- What is sent ----
 
+/// RFC 8689 section 4.2: the next server must be authenticated and offer REQUIRETLS itself. A store behind LMTP is the
+/// end of the way, which nothing of it goes on from (section 4.4): there the protected connection is enough, and stores
+/// do not know the extension. A report goes all the same (section 5): it must not be lost for what it is a report of.
+bool Dialogue::keeps_tls_promise() const {
+    const bool is_report = !transaction_.sender.mailbox();
+    const bool is_last_hop = options_.protocol == Protocol::lmtp;
+    return !transaction_.require_tls || is_report || (options_.confidential && (is_last_hop || store_.require_tls));
+}
+
 /// What the store cannot take is refused here with a permanent reply of our own, not sent and mangled (RFC 6152 section
 /// 3, RFC 6531 section 3.2, RFC 1870 section 5). What it takes only in portions is left for another transaction (RFC
 /// 9422).
@@ -64,10 +75,15 @@ void Dialogue::choose_whom_to_ask() {
     const bool utf8 = needs_utf8(transaction_) && !store_.smtputf8;
     const bool eight_bit = transaction_.body_8bit && !store_.eight_bit_mime;
     const bool too_large = store_.size && store_.size_max != 0 && transaction_.size > store_.size_max;
+    const bool confidential = keeps_tls_promise();
     for (std::size_t slot = 0; slot < transaction_.recipients.size(); ++slot) {
         Outcome outcome;
         outcome.fate = Fate::unable;
-        if (utf8) {
+        if (!confidential) {
+            outcome.reply =
+                mail::Reply(550, mail::EnhancedStatus(5, 7, 30),
+                            "REQUIRETLS: " + who + " cannot be reached with the protection that it asks for");
+        } else if (utf8) {
             outcome.reply = mail::Reply(550, mail::EnhancedStatus(5, 6, 7), who + " does not take SMTPUTF8");
         } else if (!store_.smtputf8 && !transaction_.recipients[slot].address.is_ascii()) {
             outcome.reply = mail::Reply(553, mail::EnhancedStatus(5, 6, 7), who + " does not take UTF-8 addresses");
@@ -92,7 +108,13 @@ void Dialogue::write_envelope() {
         utf8 = utf8 || !transaction_.recipients[slot].address.is_ascii();
     }
     output_.reserve(128 + asked_.size() * 64);
-    append_mail(transaction_, store_, utf8, output_);
+    if (options_.ask_only) {
+        Capabilities without = store_;  // there is no message whose size or reports could be spoken of
+        without.size = without.dsn = false;
+        append_mail(transaction_, without, utf8, output_);
+    } else {
+        append_mail(transaction_, store_, utf8, output_);
+    }
     ++written_;
     if (!store_.pipelining) {
         return;
@@ -100,7 +122,9 @@ void Dialogue::write_envelope() {
     for (const std::size_t slot : asked_) {
         write_rcpt(slot);
     }
-    if (in_one_write_) {
+    if (options_.ask_only) {
+        write_reset();
+    } else if (in_one_write_) {
         write_bdat();
     } else if (!use_bdat_) {
         output_ += "DATA\r\n";
@@ -110,6 +134,11 @@ void Dialogue::write_envelope() {
 
 void Dialogue::write_rcpt(std::size_t slot) {
     append_rcpt(transaction_.recipients[slot], store_, output_);
+    ++written_;
+}
+
+void Dialogue::write_reset() {
+    output_ += "RSET\r\n";
     ++written_;
 }
 
@@ -162,6 +191,8 @@ void Dialogue::received(std::string_view bytes) {
     if (phase_ != Phase::done) {
         if (parser_.fault() != ReplyFault::none) {
             stop(Trouble::protocol, std::string(describe(parser_.fault())) + ", awaited: " + awaited());
+        } else if (outstanding_ == 0 && parser_.is_inside() && parser_.may_become(service_closing)) {
+            begun_unasked_ = true;  // that alone may come at any time, and in pieces
         } else if (outstanding_ == 0 && parser_.is_inside()) {
             stop(Trouble::protocol, "the store began a reply that nothing asked for, awaited: " + awaited());
         }
@@ -174,10 +205,11 @@ void Dialogue::received(std::string_view bytes) {
 
 void Dialogue::on_reply(mail::Reply reply) {
     tell_decided();
-    if (reply.code() == 421) {
+    const bool unasked = std::exchange(begun_unasked_, false);
+    if (reply.code() == service_closing) {
         return on_shutdown(reply);
     }
-    if (outstanding_ == 0) {
+    if (outstanding_ == 0 || unasked) {
         return stop(Trouble::protocol, "the store sent a reply that nothing asked for: " + reply.to_string());
     }
     --outstanding_;
@@ -211,7 +243,11 @@ void Dialogue::on_mail(const mail::Reply& reply) {
     phase_ = Phase::rcpt;
     if (!reply.is_success()) {
         mail_refused_ = true;
-        settle_open(reply);
+        if (options_.ask_only) {
+            settle_not_tried();
+        } else {
+            settle_open(reply);
+        }
         if (!store_.pipelining) {
             finish(true);
         }
@@ -226,15 +262,17 @@ void Dialogue::on_rcpt(mail::Reply reply) {
     const std::size_t slot = asked_[cursor_];
     if (mail_refused_) {
         accepted_in_vain_ = accepted_in_vain_ || reply.is_success();
+    } else if (reply.is_success() && options_.ask_only) {
+        settle_by_its_own(slot, std::move(reply));
     } else if (reply.is_success()) {
         accepted_.push_back(slot);
     } else if (reply.code() == 503) {
         return stop(Trouble::protocol, "the store answered RCPT with " + reply.to_string());
-    } else if (!accepted_.empty() && is_too_many_recipients(reply)) {
+    } else if ((!accepted_.empty() || options_.ask_only) && is_too_many_recipients(reply)) {
         // Not about this recipient: it goes in another transaction. As somebody was accepted, that one will be smaller.
         settle(slot, Fate::not_tried);
     } else {
-        settle(slot, Fate::replied, std::move(reply));
+        settle_by_its_own(slot, std::move(reply));
     }
     if (++cursor_ == asked_.size()) {
         return envelope_answered();
@@ -247,6 +285,13 @@ void Dialogue::on_rcpt(mail::Reply reply) {
 void Dialogue::envelope_answered() {
     if (accepted_in_vain_) {
         return stop(Trouble::protocol, "the store refused the sender and accepted a recipient");
+    }
+    if (options_.ask_only) {
+        phase_ = Phase::reset;
+        if (!store_.pipelining) {
+            write_reset();
+        }
+        return;
     }
     const bool nobody = accepted_.empty();
     if (in_one_write_ && !nobody) {
@@ -313,7 +358,7 @@ void Dialogue::on_slot(mail::Reply reply) {
         }
         return finish(true);
     }
-    settle(accepted_[cursor_], Fate::replied, std::move(reply));
+    settle_by_its_own(accepted_[cursor_], std::move(reply));
     if (++cursor_ == accepted_.size()) {
         finish(true);
     }
@@ -340,9 +385,7 @@ void Dialogue::on_reset(const mail::Reply& reply) {
 void Dialogue::on_shutdown(const mail::Reply& reply) {
     const std::string where = awaited();
     if (phase_ == Phase::mail) {
-        for (const std::size_t slot : asked_) {
-            settle(slot, Fate::not_tried);
-        }
+        settle_not_tried();
     } else if (phase_ == Phase::rcpt && !mail_refused_) {
         settle(asked_[cursor_], Fate::not_tried);
     }
@@ -383,14 +426,35 @@ void Dialogue::tell_decided() {
 }
 
 void Dialogue::settle(std::size_t slot, Fate fate, mail::Reply reply) {
+    Outcome outcome;
+    outcome.fate = fate;
+    outcome.reply = std::move(reply);
+    settle(slot, std::move(outcome));
+}
+
+void Dialogue::settle_by_its_own(std::size_t slot, mail::Reply reply) {
+    Outcome outcome;
+    outcome.fate = Fate::replied;
+    outcome.reply = std::move(reply);
+    outcome.of_its_own = true;
+    settle(slot, std::move(outcome));
+}
+
+void Dialogue::settle(std::size_t slot, Outcome outcome) {
     if (settled_[slot]) {
         return;
     }
     settled_[slot] = true;
-    Outcome outcome;
-    outcome.fate = fate;
-    outcome.reply = std::move(reply);
+    const bool delivered = outcome.fate == Fate::replied && outcome.reply.is_success();
+    failed_ = failed_ || (outcome.fate != Fate::not_tried && !delivered);
+    outcome.dsn_passed_on = store_.dsn;
     outcomes_.outcome(slot, std::move(outcome));
+}
+
+void Dialogue::settle_not_tried() {
+    for (const std::size_t slot : asked_) {
+        settle(slot, Fate::not_tried);
+    }
 }
 
 void Dialogue::settle_open(const mail::Reply& reply) {
@@ -411,8 +475,7 @@ void Dialogue::reset_or_finish() {
     } else {
         phase_ = Phase::reset;
     }
-    output_ += "RSET\r\n";
-    ++written_;
+    write_reset();
 }
 
 void Dialogue::finish(bool reusable) {

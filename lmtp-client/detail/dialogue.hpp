@@ -16,7 +16,8 @@
 //     the store closed the service before taking this sender or recipient. Else it is `unknown`.
 //
 //   mail -> rcpt (each) -> data -> content -> slots (each accepted) -> done
-//     |        `- none accepted: [bdat_refusal ->] reset -> done
+//     |        |- none accepted: [bdat_refusal ->] reset -> done
+//     |        `- ask_only: reset -> done
 //     `- refused: its pipelined followers' replies are read and dropped -> done
 //   anything out of step, closed, silent: done, with Trouble
 #pragma once
@@ -37,9 +38,14 @@ namespace postern::lmtp_client::detail {
 struct DialogueOptions {
     Protocol protocol = Protocol::lmtp;
     std::uint64_t bdat_size_max = 1 << 20;  ///< above it DATA is used even when CHUNKING is offered
+    /// Nobody but the store can read what is said: TLS with a certificate that was checked, or a connection that does
+    /// not leave the machine.
+    bool confidential = false;
     /// Ask about the envelope before any content is sent, one round trip more: for a connection that may be dead, so
     /// that its death leaves nobody in doubt.
     bool envelope_first = false;
+    /// No content at all: MAIL, RCPT, RSET. Each recipient's fate is the reply to its RCPT, and no other's.
+    bool ask_only = false;
 };
 
 class Dialogue {
@@ -82,6 +88,8 @@ public:
 
     [[nodiscard]] Trouble trouble() const noexcept { return trouble_; }
     [[nodiscard]] const std::string& detail() const noexcept { return detail_; }
+    /// Trouble, or a recipient that was not delivered to and should have been.
+    [[nodiscard]] bool has_failed() const noexcept { return failed_ || trouble_ != Trouble::none; }
     /// The dialogue is in step and no transaction is open at the store.
     [[nodiscard]] bool is_reusable() const noexcept { return phase_ == Phase::done && reusable_; }
 
@@ -89,11 +97,13 @@ private:
     enum class Phase : std::uint8_t { mail, rcpt, data, content, slots, bdat_refusal, reset, leave, done };
 
     void choose_whom_to_ask();
+    [[nodiscard]] bool keeps_tls_promise() const;
     void write_envelope();
     void write_rcpt(std::size_t slot);
     void await_slots();
     void ask_for_data();
     void write_bdat();
+    void write_reset();
     void envelope_answered();
 
     void on_reply(mail::Reply reply);
@@ -108,7 +118,10 @@ private:
 
     void tell_decided();
     void settle(std::size_t slot, Fate fate, mail::Reply reply = {});
+    void settle_by_its_own(std::size_t slot, mail::Reply reply);
+    void settle(std::size_t slot, Outcome outcome);
     void settle_open(const mail::Reply& reply);
+    void settle_not_tried();
     void reset_or_finish();
     void finish(bool reusable);
     void stop(Trouble trouble, std::string detail);
@@ -135,12 +148,14 @@ private:
     Phase phase_ = Phase::mail;
     Encoding encoding_ = Encoding::dotted;
     bool use_bdat_ = false;
-    bool in_one_write_ = false;  ///< BDAT and its content go out with the envelope
+    bool in_one_write_ = false;   ///< BDAT and its content go out with the envelope
+    bool begun_unasked_ = false;  ///< the reply that the parser is inside of: none but 421 may be
     bool content_due_ = false;
     bool content_sent_ = false;
     bool mail_refused_ = false;
     bool accepted_in_vain_ = false;  ///< a recipient was accepted though the sender was not
     bool reusable_ = false;
+    bool failed_ = false;  ///< for somebody
     Trouble trouble_ = Trouble::none;
     std::string detail_;
 };

@@ -45,7 +45,7 @@ std::shared_ptr<Connection> Pool::take(const Endpoint& endpoint, const ClientOpt
         if (!connection->is_quiet()) {
             continue;  // closed, or saying what nobody asked for
         }
-        if (!is_spent(*connection, now)) {
+        if (!is_spent(*connection, now) && connection->security == options.security) {
             return connection;
         }
         part_from(std::move(connection));

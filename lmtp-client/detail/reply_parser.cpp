@@ -1,5 +1,6 @@
 #include "lmtp-client/detail/reply_parser.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace postern::lmtp_client::detail {
@@ -77,6 +78,11 @@ bool ReplyParser::feed(std::string_view& bytes) {
         }
     }
     return false;
+}
+
+bool ReplyParser::may_become(std::uint16_t code) const {
+    return code_ != 0 ? code_ == code
+                      : line_.compare(0, 3, std::to_string(code), 0, std::min<std::size_t>(line_.size(), 3)) == 0;
 }
 
 bool ReplyParser::end_line(std::string_view line) {

@@ -41,6 +41,8 @@ public:
 
     /// Some octets of a reply have come, but not its end.
     [[nodiscard]] bool is_inside() const noexcept { return code_ != 0 || !line_.empty(); }
+    /// As far as it has come, what is inside is a reply with this code (of three digits).
+    [[nodiscard]] bool may_become(std::uint16_t code) const;
     /// Once set, nothing that follows can be trusted.
     [[nodiscard]] ReplyFault fault() const noexcept { return fault_; }
 

@@ -34,6 +34,15 @@ mail::Mailbox read_mailbox(std::string_view text) {
     return std::move(*mailbox);
 }
 
+/// 0 stands for no row as well: anybody's mail, without wishes.
+void read_origin(std::int64_t kind, Envelope& envelope) {
+    envelope.require_tls = (kind & origin_require_tls) != 0;
+    const std::int64_t origin = kind & ~origin_require_tls;
+    if (origin == static_cast<std::int64_t>(Origin::trusted) || origin == static_cast<std::int64_t>(Origin::gateway)) {
+        envelope.origin = static_cast<Origin>(origin);
+    }
+}
+
 }  // namespace
 
 Envelope read_envelope(const Statement& row, int first) {
@@ -53,6 +62,10 @@ Envelope read_envelope(const Statement& row, int first) {
     envelope.client.helo = row.text(first + 10);
     envelope.client.rdns = row.text(first + 11);
     envelope.client.protocol = row.text(first + 12);
+    read_origin(row.integer(first + 13), envelope);
+    if (!row.is_null(first + 14)) {
+        envelope.about = MessageId(row.integer(first + 14));
+    }
     return envelope;
 }
 
@@ -60,7 +73,7 @@ Recipient read_recipient(const Statement& row, int first) {
     Recipient recipient(read_mailbox(row.text(first + 1)));
     recipient.ordinal = read_count(row, first);
     recipient.backend = row.text(first + 2);
-    recipient.state = read_enum(row, first + 3, RecipientState::removed, RecipientState::held);
+    recipient.state = read_enum(row, first + 3, last_recipient_state, RecipientState::held);
     recipient.attempts = read_count(row, first + 4);
     recipient.unknowns = read_count(row, first + 5);
     recipient.next_attempt_at = from_stored(row.integer(first + 6));
@@ -68,6 +81,7 @@ Recipient read_recipient(const Statement& row, int first) {
     recipient.dsn.notify = read_enum(row, first + 8, static_cast<mail::DsnNotify>(15), mail::DsnNotify());
     recipient.dsn.orcpt = row.text(first + 9);
     recipient.failed = row.integer(first + 10) != 0;
+    recipient.delay_told = row.integer(first + 11) != 0;
     return recipient;
 }
 
@@ -97,6 +111,9 @@ HistoryEvent read_history_event(const Statement& row, int first) {
     event.duration = Duration(row.integer(first + 9));
     event.reply = row.text(first + 10);
     event.actor = row.text(first + 11);
+    event.client = row.text(first + 12);
+    event.session = row.text(first + 13);
+    event.tls = row.text(first + 14);
     return event;
 }
 
@@ -151,6 +168,9 @@ void add_envelope(CanonicalText& out, const Envelope& envelope) {
     out.text(envelope.client.helo);
     out.text(envelope.client.rdns);
     out.text(envelope.client.protocol);
+    if (envelope.require_tls) {
+        out.text("REQUIRETLS");
+    }
 }
 
 }  // namespace

@@ -20,21 +20,24 @@ class Statement;
 /// AS r`.
 inline constexpr std::string_view envelope_columns =
     "m.id, m.received_at, m.size, m.sender, m.body_type, m.has_8bit, m.smtputf8, m.dsn_ret, m.dsn_envid, "
-    "m.client_address, m.client_helo, m.client_rdns, m.client_protocol";
-inline constexpr int envelope_column_count = 13;
+    "m.client_address, m.client_helo, m.client_rdns, m.client_protocol, "
+    "(SELECT kind FROM origin WHERE message = m.id), (SELECT about FROM origin WHERE message = m.id)";
+inline constexpr int envelope_column_count = 15;
 inline constexpr std::string_view recipient_columns =
     "r.ordinal, r.address, r.backend, r.state, r.attempts, r.unknowns, r.next_attempt_at, r.last_reply, "
-    "r.dsn_notify, r.dsn_orcpt, r.failed";
-inline constexpr int recipient_column_count = 11;
+    "r.dsn_notify, r.dsn_orcpt, r.failed, r.delay_told";
+inline constexpr int recipient_column_count = 12;
 /// Of `history AS h`, for read_history_event().
 inline constexpr std::string_view history_columns =
     "h.message, h.at, h.ordinal, h.event, h.sender, h.recipient, h.backend, h.endpoint, h.attempt, h.duration, "
-    "h.reply, "
-    "h.actor";
-inline constexpr int history_column_count = 12;
+    "h.reply, h.actor, h.client, h.session, h.tls";
+inline constexpr int history_column_count = 15;
 
 inline constexpr std::string_view backend_marks_query = "SELECT backend, kind, at, actor, reason FROM backend_mark";
 [[nodiscard]] BackendMark read_backend_mark(const Statement& row);
+
+/// What `origin.kind` holds beside the number of an Origin.
+inline constexpr std::int64_t origin_require_tls = 4;
 
 /// Of the current row, from column `first` on. What no row can hold is read as something near it (an address as
 /// unreadable_address): one damaged row must not hide the others from the scheduler and from the operator. The checksum

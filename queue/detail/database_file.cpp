@@ -1,7 +1,6 @@
 #include "queue/detail/database_file.hpp"
 
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -13,13 +12,13 @@
 #include <utility>
 #include <vector>
 
+#include "queue/detail/file_system.hpp"
 #include "queue/detail/schema.hpp"
 
 namespace postern::queue::detail {
 
 namespace {
 
-constexpr long cifs_magic = 0xFF534D42;              // not in linux/magic.h
 constexpr sqlite3_int64 log_block_octets = 1 << 16;  // SQLite's own layer takes less than 128 KiB at once
 constexpr int busy_milliseconds = 2000;
 
@@ -30,11 +29,6 @@ OpenError refusal(OpenError::Kind kind, std::string text) {
     return error;
 }
 
-bool is_network_file_system(long type) {
-    return type == NFS_SUPER_MAGIC || type == SMB_SUPER_MAGIC || type == SMB2_SUPER_MAGIC || type == cifs_magic ||
-           type == V9FS_MAGIC || type == AFS_FS_MAGIC || type == CEPH_SUPER_MAGIC;
-}
-
 std::optional<OpenError> wrong_schema(SchemaState state, const std::filesystem::path& file) {
     if (state == SchemaState::newer) {
         return refusal(
@@ -43,7 +37,7 @@ std::optional<OpenError> wrong_schema(SchemaState state, const std::filesystem::
     }
     if (state == SchemaState::foreign) {
         return refusal(OpenError::Kind::damaged,
-                       file.string() + " is a database, but not a queue of postern; is `queue.path` right?");
+                       file.string() + " is a database, but not one of postern; is `queue.path` right?");
     }
     return std::nullopt;
 }
@@ -77,10 +71,9 @@ std::optional<OpenError> check_place(const std::filesystem::path& file) {
         return refusal(OpenError::Kind::io,
                        "cannot use the folder " + folder.string() + ": " + std::generic_category().message(errno));
     }
-    if (is_network_file_system(static_cast<long>(system.f_type))) {
-        return refusal(
-            OpenError::Kind::refused,
-            folder.string() + " is on a network file system, where a queue cannot be kept safe; use a local disk");
+    if (const auto unfit = unfit_file_system(static_cast<long>(system.f_type)); !unfit.empty()) {
+        return refusal(OpenError::Kind::refused, folder.string() + " is on " + std::string(unfit) +
+                                                     ", where a queue cannot be kept safe; use a local disk");
     }
     return std::nullopt;
 }
@@ -137,9 +130,12 @@ void verify_pages(Connection& connection, std::chrono::seconds time_max, const s
     }
 }
 
-Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesystem::path& file, const char* vfs) {
-    create_private(file);
-    auto connection = std::make_unique<Connection>(file, OpenMode::create, vfs);
+Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesystem::path& file, OpenMode mode,
+                                                               const char* vfs) {
+    if (mode == OpenMode::create) {
+        create_private(file);
+    }
+    auto connection = std::make_unique<Connection>(file, mode, vfs);
     if (connection->is_read_only()) {
         return refusal(OpenError::Kind::refused, file.string() + " cannot be written by this user");
     }
@@ -157,7 +153,7 @@ Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesy
     // secure_delete is on in Debian's build: it would write every page of a message that is gone once more.
     connection->execute(
         "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; "
-        "PRAGMA cache_size=-16384; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; "
+        "PRAGMA cache_size=-4096; PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; "
         "PRAGMA journal_size_limit=67108864; PRAGMA trusted_schema=OFF");
     write_log_again(*connection);
     migrate_queue(*connection);
@@ -179,9 +175,31 @@ Result<std::unique_ptr<Connection>, OpenError> open_history_file(const std::file
     (void)connection->query_text("PRAGMA journal_mode=WAL");
     connection->execute(
         "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4096; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; "
-        "PRAGMA cache_size=-4096; PRAGMA trusted_schema=OFF");
+        "PRAGMA cache_size=-2048; PRAGMA trusted_schema=OFF");
     migrate_history(*connection);
     return connection;
+}
+
+Result<std::unique_ptr<Connection>, OpenError> open_recipients_file(const std::filesystem::path& file) {
+    if (auto misplaced = check_place(file)) {
+        return *misplaced;
+    }
+    try {
+        create_private(file);
+        auto connection = std::make_unique<Connection>(file, OpenMode::create);
+        if (auto wrong = wrong_schema(recipients_schema_state(*connection), file)) {
+            return *wrong;
+        }
+        (void)connection->query_text("PRAGMA journal_mode=WAL");
+        connection->execute(
+            "PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=1000; PRAGMA mmap_size=0; PRAGMA secure_delete=OFF; "
+            "PRAGMA cache_size=-1024; PRAGMA trusted_schema=OFF");
+        migrate_recipients(*connection);
+        return connection;
+    } catch (const SqliteError& error) {
+        return refusal(error.is_corrupt() ? OpenError::Kind::damaged : OpenError::Kind::io,
+                       file.string() + ": " + error.what());
+    }
 }
 
 OpenError open_error(const SqliteError& error, const std::filesystem::path& file) {

@@ -15,15 +15,18 @@ namespace postern::queue::detail {
 
 [[nodiscard]] std::filesystem::path history_path(const std::filesystem::path& queue);
 
-/// Whether a file may lie here: no link, no network file system (their locks and shared memory do not hold).
+/// Whether a file may lie here: no link, no file system of a kind that is unfit (queue/detail/file_system.hpp).
 [[nodiscard]] std::optional<OpenError> check_place(const std::filesystem::path& file);
 
 /// The only writing connection to the queue: WAL, synchronous=FULL, no checkpoint but by hand; schema brought up to
-/// date, what aborted messages left removed. Throws SqliteError.
+/// date, what aborted messages left removed. `mode`: create, or read_write for one that must be there. Throws
+/// SqliteError.
 [[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_queue_file(const std::filesystem::path& file,
-                                                                             const char* vfs);
+                                                                             OpenMode mode, const char* vfs);
 /// The same for the history, with relaxed flushing.
 [[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_history_file(const std::filesystem::path& file);
+/// The same for the file of known recipients. Throws nothing.
+[[nodiscard]] Result<std::unique_ptr<Connection>, OpenError> open_recipients_file(const std::filesystem::path& file);
 
 /// Writes the write-ahead log over with what it holds, and flushes it. After a flush that failed, in this process or in
 /// one before it, the kernel may take pages for clean that never reached the disk: what is read from the log now may be

@@ -8,9 +8,9 @@
 namespace postern::queue::detail {
 namespace {
 
-constexpr std::array all_states = {RecipientState::ready,  RecipientState::waiting, RecipientState::unknown,
-                                   RecipientState::held,   RecipientState::parked,  RecipientState::delivered,
-                                   RecipientState::removed};
+constexpr std::array all_states = {RecipientState::ready,   RecipientState::waiting, RecipientState::unknown,
+                                   RecipientState::held,    RecipientState::parked,  RecipientState::delivered,
+                                   RecipientState::removed, RecipientState::returned};
 
 std::string number(std::int64_t value) { return std::to_string(value); }
 
@@ -132,26 +132,67 @@ std::string select_ordinals(const FilterSql& filter) {
            " ORDER BY r.ordinal";
 }
 
+namespace {
+
+/// The events that led to `state`.
+std::string_view events_of(RecipientState state) {
+    switch (state) {
+        case RecipientState::ready:
+            return "'accepted', 'retried', 'released'";
+        case RecipientState::waiting:
+            return "'deferred'";
+        case RecipientState::unknown:
+            return "'unknown'";
+        case RecipientState::held:
+            return "'held'";
+        case RecipientState::parked:
+            return "'failed', 'expired', 'parked'";
+        case RecipientState::returned:
+            return "'returned', 'reported', 'not_reported'";
+        case RecipientState::delivered:
+            return "'delivered'";
+        case RecipientState::removed:
+            break;
+    }
+    return "'removed'";
+}
+
+}  // namespace
+
 HistorySql history_sql(const Filter& filter, Instant now) {
     HistorySql sql;
-    sql.conditions = ages(filter, now, "e.at");
+    sql.conditions = ages(filter, now, "h.at");
     const auto add = [&sql](TextTest test, std::string_view column) {
         sql.conditions += condition(sql.tests, std::move(test), column);
     };
+    if (!filter.states.empty()) {
+        std::string events;
+        for (const RecipientState state : filter.states) {
+            events += (events.empty() ? "" : ", ") + std::string(events_of(state));
+        }
+        sql.conditions += " AND h.event IN (" + events + ')';
+    }
     if (!filter.backends.empty()) {
-        add(NameSet(filter.backends), "e.backend");
+        add(NameSet(filter.backends), "h.backend");
     }
     if (!filter.domains.empty()) {
-        add(GlobSet(filter.domains), "domain_of(e.recipient)");
+        add(GlobSet(filter.domains), "domain_of(h.recipient)");
     }
     if (!filter.recipients.empty()) {
-        add(GlobSet(filter.recipients), "e.recipient");
-    }
-    if (!filter.senders.empty()) {
-        add(GlobSet(sender_globs(filter.senders)), "e.sender");
+        add(GlobSet(filter.recipients), "h.recipient");
     }
     if (filter.reply) {
-        add(*filter.reply, "e.reply");
+        add(*filter.reply, "h.reply");
+    }
+    // Sender and client stand in the row that tells of the acceptance; every row of that message is meant.
+    if (!filter.senders.empty()) {
+        sql.on_acceptance += condition(sql.tests, GlobSet(sender_globs(filter.senders)), "a.sender");
+    }
+    if (!filter.clients.empty()) {
+        sql.on_acceptance += condition(sql.tests, ClientNetworkSet(filter.clients), "a.client");
+    }
+    if (!sql.on_acceptance.empty()) {
+        sql.conditions += " AND accepted_as_asked(h.message)";
     }
     return sql;
 }

@@ -53,9 +53,13 @@ struct FilterSql {
 /// The ordinals that match in the message ?1, ascending.
 [[nodiscard]] std::string select_ordinals(const FilterSql& filter);
 
-/// Conditions over `event AS e` of the history, each beginning with " AND "; `ids` and `limit` apart.
+/// Conditions over `history AS h`, each beginning with " AND "; `ids` and `limit` apart.
 struct HistorySql {
     std::string conditions;
+    /// Of the row `history AS a` that tells of a message's acceptance. When it is not empty, `conditions` ask
+    /// `accepted_as_asked(MESSAGE)` for it, a function of whoever runs them: their rows come in the order of their
+    /// messages, so that each message is looked up once.
+    std::string on_acceptance;
     std::vector<TextTest> tests;
 };
 [[nodiscard]] HistorySql history_sql(const Filter& filter, Instant now);

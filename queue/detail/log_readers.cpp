@@ -13,13 +13,13 @@ namespace postern::queue::detail {
 
 namespace {
 
-// Where SQLite's locks for readers lie in the -shm file (its wal.c and os_unix.c: WAL_READ_LOCK behind UNIX_SHM_BASE).
+// Where SQLite's locks lie in the -shm file (its wal.c and os_unix.c: WAL_READ_LOCK and WAL_WRITE_LOCK behind
+// UNIX_SHM_BASE).
+constexpr long writer_lock = 120;
 constexpr long first_reader_lock = 123;
 constexpr long last_reader_lock = 127;
 
-}  // namespace
-
-std::vector<long> log_readers(const std::filesystem::path& queue) {
+std::vector<long> lock_holders(const std::filesystem::path& queue, long first, long last) {
     std::vector<long> pids;
     struct stat shared {};
     if (::stat((queue.string() + "-shm").c_str(), &shared) != 0) {
@@ -40,13 +40,22 @@ std::vector<long> log_readers(const std::filesystem::path& queue) {
         long from = 0;
         std::string to;
         if (words >> number >> kind >> manner >> mode >> pid >> file >> from >> to && kind == "POSIX" &&
-            file == wanted && from <= last_reader_lock &&
-            (to == "EOF" || std::strtol(to.c_str(), nullptr, 10) >= first_reader_lock) &&
+            file == wanted && from <= last && (to == "EOF" || std::strtol(to.c_str(), nullptr, 10) >= first) &&
             std::find(pids.begin(), pids.end(), pid) == pids.end()) {
             pids.push_back(pid);
         }
     }
     return pids;
+}
+
+}  // namespace
+
+std::vector<long> log_readers(const std::filesystem::path& queue) {
+    return lock_holders(queue, first_reader_lock, last_reader_lock);
+}
+
+std::vector<long> log_writers(const std::filesystem::path& queue) {
+    return lock_holders(queue, writer_lock, writer_lock);
 }
 
 std::string describe_processes(const std::vector<long>& pids) {

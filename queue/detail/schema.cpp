@@ -112,6 +112,70 @@ CREATE VIEW report_recipient (id, ordinal, address, domain, backend, state, atte
     FROM recipient AS r JOIN report_state AS s ON s.state = r.state;
 )sql";
 
+// Version 2: reports. A state more, and whether a delay was told; SQLite cannot change a CHECK, so the rows are copied.
+// Where a message comes from has a table of its own: a column of `message` would come behind its content, and nearly
+// every message comes from anybody.
+constexpr const char* queue_version_2 = R"sql(
+DROP VIEW report_recipient;
+DROP VIEW report_state;
+DROP INDEX recipient_due;
+DROP INDEX recipient_waiting;
+CREATE TABLE recipient_2 (
+    message         INTEGER NOT NULL REFERENCES message (id),
+    ordinal         INTEGER NOT NULL CHECK (ordinal >= 0),      -- RCPT order
+    address         TEXT    NOT NULL CHECK (address <> ''),
+    domain          TEXT    NOT NULL,                           -- of the address, ASCII lower case
+    backend         TEXT    NOT NULL,
+    state           INTEGER NOT NULL CHECK (state BETWEEN 0 AND 7),
+    attempts        INTEGER NOT NULL CHECK (attempts >= 0),
+    unknowns        INTEGER NOT NULL CHECK (unknowns >= 0),
+    next_attempt_at INTEGER NOT NULL,
+    last_reply      TEXT    NOT NULL,                           -- a stranger's text: escape it before showing it
+    dsn_notify      INTEGER NOT NULL CHECK (dsn_notify BETWEEN 0 AND 15),  -- bits: 1 NEVER, 2 SUCCESS, 4 FAILURE, 8 DELAY
+    dsn_orcpt       TEXT    NOT NULL,
+    failed          INTEGER NOT NULL CHECK (failed IN (0, 1)),
+    delay_told      INTEGER NOT NULL CHECK (delay_told IN (0, 1)),
+    PRIMARY KEY (message, ordinal)
+) STRICT, WITHOUT ROWID;
+INSERT INTO recipient_2 SELECT message, ordinal, address, domain, backend, state, attempts, unknowns, next_attempt_at, last_reply,
+    dsn_notify, dsn_orcpt, failed, 0 FROM recipient ORDER BY message, ordinal;
+DROP TABLE recipient;
+ALTER TABLE recipient_2 RENAME TO recipient;
+-- What may be tried, by backend and time. A query uses it only when it says `state <= 2` in these words.
+CREATE INDEX recipient_due ON recipient (backend, next_attempt_at, message, ordinal) WHERE state <= 2;
+-- What waits for one mailbox: a success there calls it early. Mail that is delivered at the first attempt never enters it.
+CREATE INDEX recipient_waiting ON recipient (address) WHERE state = 1;
+
+CREATE TABLE recipient_count_2 (
+    state      INTEGER PRIMARY KEY CHECK (state BETWEEN 0 AND 7),
+    recipients INTEGER NOT NULL
+) STRICT;
+INSERT INTO recipient_count_2 SELECT state, recipients FROM recipient_count;
+DROP TABLE recipient_count;
+ALTER TABLE recipient_count_2 RENAME TO recipient_count;
+
+-- Where a message comes from, when it is not just anybody's; beside the checksum, for nothing of it is delivered.
+CREATE TABLE origin (
+    message INTEGER PRIMARY KEY REFERENCES message (id),
+    kind    INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 15),     -- 1 a trusted client, 2 the gateway itself: a report
+    about   INTEGER                                             -- of a report: the message that it is about, gone perhaps
+) STRICT;
+
+CREATE VIEW report_state (state, name) AS
+    VALUES (0, 'ready'), (1, 'waiting'), (2, 'unknown'), (3, 'held'), (4, 'parked'), (5, 'delivered'), (6, 'removed'),
+           (7, 'returned');
+CREATE VIEW report_recipient (id, ordinal, address, domain, backend, state, attempts, unknowns, next_attempt_at, next_attempt,
+                              last_reply, failed) AS
+    SELECT r.message, r.ordinal, r.address, r.domain, r.backend, s.name, r.attempts, r.unknowns, r.next_attempt_at,
+           CASE WHEN r.state <= 2 THEN strftime('%Y-%m-%dT%H:%M:%fZ', r.next_attempt_at / 1000.0, 'unixepoch') END,
+           r.last_reply, r.failed
+    FROM recipient AS r JOIN report_state AS s ON s.state = r.state;
+)sql";
+
+// Version 3: a kind of `origin` may have 4 added to it: REQUIRETLS (RFC 8689). 4 alone: given by anybody's client. No
+// table changes; but a program that does not know of it must not open the file, and send such a message on in clear.
+constexpr const char* queue_version_3 = "-- nothing\n";
+
 // Clustered by message: the history of one message is one place, pruning by age cuts a range off the front (ids begin
 // with the time), and no second index must be kept.
 constexpr const char* history_version_1 = R"sql(
@@ -120,7 +184,7 @@ CREATE TABLE history (
     number    INTEGER NOT NULL,             -- counts the rows of the file, in the order in which things happened
     at        INTEGER NOT NULL,
     ordinal   INTEGER,                      -- NULL: about the message as a whole
-    event     TEXT    NOT NULL,             -- accepted, delivered, deferred, failed, expired, unknown, held, released, removed, retried
+    event     TEXT    NOT NULL,             -- as HistoryEvent::event (queue/store.hpp) has it
     sender    TEXT    NOT NULL,
     recipient TEXT    NOT NULL,
     backend   TEXT    NOT NULL,
@@ -136,6 +200,53 @@ CREATE VIEW report_history (id, at, time, ordinal, event, sender, recipient, bac
     SELECT message, at, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch'), ordinal, event, sender, recipient, backend,
            endpoint, attempt, duration, reply, actor
     FROM history;
+)sql";
+
+// Transcripts have a table of their own, so that a walk over the history need not step over them. `number` comes from
+// the same count as history.number; the oldest go first when there are too many.
+constexpr const char* history_version_2 = R"sql(
+ALTER TABLE history ADD COLUMN client TEXT NOT NULL DEFAULT '';   -- with accepted: IP address
+ALTER TABLE history ADD COLUMN session TEXT NOT NULL DEFAULT '';  -- the client's; or the transaction with a store
+ALTER TABLE history ADD COLUMN tls TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE transcript (
+    number   INTEGER PRIMARY KEY,
+    message  INTEGER NOT NULL,
+    session  TEXT    NOT NULL,              -- as in the rows of history that came of the same transaction
+    at       INTEGER NOT NULL,
+    backend  TEXT    NOT NULL,
+    endpoint TEXT    NOT NULL,
+    duration INTEGER NOT NULL,              -- milliseconds
+    octets   INTEGER NOT NULL,              -- of text
+    text     TEXT    NOT NULL
+) STRICT;
+CREATE INDEX transcript_message ON transcript (message, session);
+
+DROP VIEW report_history;
+CREATE VIEW report_history (id, at, time, ordinal, event, sender, recipient, backend, endpoint, attempt, duration, reply, actor,
+                            client, session, tls) AS
+    SELECT message, at, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch'), ordinal, event, sender, recipient, backend,
+           endpoint, attempt, duration, reply, actor, client, session, tls
+    FROM history;
+CREATE VIEW report_transcript (id, session, at, time, backend, endpoint, duration, text) AS
+    SELECT message, session, at, strftime('%Y-%m-%dT%H:%M:%fZ', at / 1000.0, 'unixepoch'), backend, endpoint, duration, text
+    FROM transcript;
+)sql";
+
+constexpr const char* recipients_version_1 = R"sql(
+CREATE TABLE known (
+    backend   TEXT    NOT NULL,
+    address   TEXT    NOT NULL,             -- '@example.com': the domain as a whole
+    knowledge INTEGER NOT NULL,             -- queue::Knowledge: 1 taken, 2 unknown, 3 full, 4 catch-all, 5 selective
+    code      INTEGER NOT NULL,             -- of the store's reply
+    status    TEXT    NOT NULL,             -- '5.1.1', or ''
+    text      TEXT    NOT NULL,             -- a stranger's text: escape it before showing it
+    at        INTEGER NOT NULL,             -- milliseconds since 1970, as the next two; when the store said so
+    taken_at  INTEGER NOT NULL,             -- when it was last taken; 0: never
+    contradicted_at INTEGER NOT NULL,       -- since when it is unknown although it was taken before; 0: it is not
+    PRIMARY KEY (backend, address)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX known_at ON known (at);
 )sql";
 
 SchemaState schema_state(Connection& connection, std::int64_t application_id, std::int64_t version_current) {
@@ -180,8 +291,9 @@ void migrate(Connection& connection, std::int64_t application_id, std::span<cons
     }
 }
 
-constexpr Migration queue_migrations[] = {{1, queue_version_1}};
-constexpr Migration history_migrations[] = {{1, history_version_1}};
+constexpr Migration queue_migrations[] = {{1, queue_version_1}, {2, queue_version_2}, {3, queue_version_3}};
+constexpr Migration history_migrations[] = {{1, history_version_1}, {2, history_version_2}};
+constexpr Migration recipients_migrations[] = {{1, recipients_version_1}};
 
 }  // namespace
 
@@ -193,7 +305,14 @@ SchemaState history_schema_state(Connection& connection) {
     return schema_state(connection, history_application_id, history_schema_version);
 }
 
+SchemaState recipients_schema_state(Connection& connection) {
+    return schema_state(connection, recipients_application_id, recipients_schema_version);
+}
+
 void migrate_queue(Connection& connection) { migrate(connection, queue_application_id, queue_migrations); }
 void migrate_history(Connection& connection) { migrate(connection, history_application_id, history_migrations); }
+void migrate_recipients(Connection& connection) {
+    migrate(connection, recipients_application_id, recipients_migrations);
+}
 
 }  // namespace postern::queue::detail

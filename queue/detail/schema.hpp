@@ -1,4 +1,5 @@
-// The queue file and the history file: tables, views, versions. The DDL itself, column by column, is in schema.cpp.
+// The queue file, the history file and the file of known recipients: tables, views, versions. The DDL itself, column by
+// column, is in schema.cpp.
 //
 // Invariants, which the store keeps and its tests check (I1 to I8):
 // - I1. A row of `message` is a committed message: it was, or is about to be, answered 250. Nothing else is in that
@@ -7,8 +8,8 @@
 //   that came in one piece, nearly every one, has parts = 0 and no chunk row. `size` is the sum.
 // - I3. A row of `chunk` without its message belongs to a message still coming in; its id is in `incoming`. Opening for
 //   writing removes what `incoming` names; a commit removes the marker and keeps the chunks.
-// - I4. A message has at least one recipient, with ordinals 0 to n-1, and at least one of them is not done (delivered
-//   or removed). What is done whole is deleted in the transaction that made it so.
+// - I4. A message has at least one recipient, with ordinals 0 to n-1, and at least one of them is not done
+//   (delivered, removed or returned). What is done whole is deleted in the transaction that made it so.
 // - I5. message.checksum is the checksum of queue/detail/codec.hpp over content, envelope, and what never changes of
 //   the recipients.
 // - I6. A done recipient is never changed again.
@@ -41,10 +42,13 @@ class Connection;
 /// PRAGMA application_id of the queue file ("PstQ") and of the history file ("PstH").
 inline constexpr std::int64_t queue_application_id = 0x50737451;
 inline constexpr std::int64_t history_application_id = 0x50737448;
+/// ... and of the file of known recipients ("PstR").
+inline constexpr std::int64_t recipients_application_id = 0x50737452;
 
 /// PRAGMA user_version that this program writes. A lower one is migrated forward, a higher one refused.
-inline constexpr std::int64_t queue_schema_version = 1;
-inline constexpr std::int64_t history_schema_version = 1;
+inline constexpr std::int64_t queue_schema_version = 3;
+inline constexpr std::int64_t history_schema_version = 2;
+inline constexpr std::int64_t recipients_schema_version = 1;
 
 enum class SchemaState : std::uint8_t {
     empty,  ///< a new file, nothing in it
@@ -57,9 +61,11 @@ enum class SchemaState : std::uint8_t {
 /// Reads ids and versions only. Throws SqliteError, also when the file is no database.
 [[nodiscard]] SchemaState queue_schema_state(Connection& connection);
 [[nodiscard]] SchemaState history_schema_state(Connection& connection);
+[[nodiscard]] SchemaState recipients_schema_state(Connection& connection);
 
 /// Brings an empty or older file to the current version, in one transaction. Throws SqliteError.
 void migrate_queue(Connection& connection);
 void migrate_history(Connection& connection);
+void migrate_recipients(Connection& connection);
 
 }  // namespace postern::queue::detail

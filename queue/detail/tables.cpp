@@ -14,6 +14,22 @@ std::string load_due_sql() {
     return "SELECT m.id, m.received_at, m.size, " + std::string(recipient_columns) + ' ' + std::string(due_condition);
 }
 
+/// The rows of such a query.
+DuePage read_due(Statement& select) {
+    DuePage page;
+    auto rows = select.rows();
+    while (rows.step()) {
+        page.recipients.push_back(DueRecipient{MessageId(select.integer(0)), read_recipient(select, 3),
+                                               from_stored(select.integer(1)),
+                                               static_cast<std::uint64_t>(select.integer(2))});
+    }
+    return page;
+}
+
+std::int64_t origin_kind(const Envelope& envelope) {
+    return static_cast<std::int64_t>(envelope.origin) + (envelope.require_tls ? origin_require_tls : 0);
+}
+
 }  // namespace
 
 Tables::Tables(Connection& connection, std::uint64_t generation)
@@ -26,18 +42,24 @@ Tables::Tables(Connection& connection, std::uint64_t generation)
           "VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)"),
       insert_recipient_(connection,
                         "INSERT INTO recipient (message, ordinal, address, domain, backend, state, attempts, unknowns, "
-                        "next_attempt_at, last_reply, dsn_notify, dsn_orcpt, failed) VALUES "
-                        "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13)"),
+                        "next_attempt_at, last_reply, dsn_notify, dsn_orcpt, failed, delay_told) VALUES "
+                        "(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)"),
       insert_chunk_(connection, "INSERT INTO chunk (message, number, bytes) VALUES (?1,?2,?3)"),
       insert_incoming_(connection, "INSERT OR IGNORE INTO incoming (message) VALUES (?1)"),
       delete_incoming_(connection, "DELETE FROM incoming WHERE message = ?1"),
       delete_message_(connection, "DELETE FROM message WHERE id = ?1"),
       delete_recipients_(connection, "DELETE FROM recipient WHERE message = ?1"),
       delete_chunks_(connection, "DELETE FROM chunk WHERE message = ?1"),
+      delete_origin_(connection, "DELETE FROM origin WHERE message = ?1"),
       update_recipient_(
           connection,
           "UPDATE recipient SET state = ?3, attempts = ?4, unknowns = ?5, next_attempt_at = ?6, backend = ?7, "
-          "last_reply = ?8, failed = ?9 WHERE message = ?1 AND ordinal = ?2"),
+          "last_reply = ?8, failed = ?9, delay_told = max(delay_told, ?10) WHERE message = ?1 AND ordinal = ?2"),
+      // To name `state` is to write the index of what waits: of a backlog that is put off, half of the writing.
+      put_off_recipient_(
+          connection,
+          "UPDATE recipient SET attempts = ?4, unknowns = ?5, next_attempt_at = ?6, backend = ?7, last_reply = ?8, "
+          "failed = ?9, delay_told = max(delay_told, ?10) WHERE message = ?1 AND ordinal = ?2"),
       state_(connection, "SELECT state FROM recipient WHERE message = ?1 AND ordinal = ?2"),
       // From the end, for they are done from the front: the first row most often tells.
       beside_(connection, "SELECT state FROM recipient WHERE message = ?1 AND ordinal <> ?2 ORDER BY ordinal DESC"),
@@ -53,6 +75,10 @@ Tables::Tables(Connection& connection, std::uint64_t generation)
                     "UPDATE recipient SET next_attempt_at = ?3 WHERE (message, ordinal) IN (SELECT message, ordinal "
                     "FROM recipient INDEXED BY recipient_waiting WHERE address = ?1 AND state = 1 AND backend = ?2 AND "
                     "next_attempt_at > ?3 ORDER BY message, ordinal LIMIT ?4)"),
+      walk_(connection,
+            "SELECT next_attempt_at, message, ordinal, domain FROM recipient WHERE backend = ?1 AND state <= 2 AND "
+            "(next_attempt_at, message, ordinal) > (?2, ?3, ?4) ORDER BY next_attempt_at, message, ordinal LIMIT ?5"),
+      set_backend_(connection, "UPDATE recipient SET backend = ?3 WHERE message = ?1 AND ordinal = ?2"),
       set_meta_(connection, "INSERT OR REPLACE INTO meta (key, value) VALUES (?1, ?2)") {}
 
 void Tables::insert_chunk(MessageId message, std::uint32_t number, std::string_view bytes) {
@@ -86,9 +112,71 @@ void Tables::insert_message(const CommittedMessage& message, std::uint32_t parts
     for (const Recipient& recipient : message.recipients) {
         insert_recipient(envelope.id, recipient);
     }
+    if (const std::int64_t kind = origin_kind(envelope); kind != 0) {
+        Statement origin(connection_, "INSERT INTO origin (message, kind, about) VALUES (?1, ?2, ?3)");
+        origin.bind(1, envelope.id.value()).bind(2, kind);
+        if (envelope.about) {
+            origin.bind(3, envelope.about->value());
+        }
+        origin.run();
+    }
     if (parts > 0) {
         delete_incoming_.bind(1, envelope.id.value()).run();
     }
+}
+
+void Tables::insert_message(const CommittedMessage& message) {
+    MessageChecksum checksum;
+    checksum.add_content(*message.content);
+    insert_message(message, 0, checksum.finish(message.envelope, message.recipients), *message.content);
+}
+
+std::optional<Envelope> Tables::envelope(MessageId message) {
+    Statement select(connection_, "SELECT " + std::string(envelope_columns) + " FROM message AS m WHERE m.id = ?1");
+    select.bind(1, message.value());
+    auto rows = select.rows();
+    return rows.step() ? std::optional(read_envelope(select)) : std::nullopt;
+}
+
+std::optional<Recipient> Tables::recipient(MessageId message, Ordinal ordinal) {
+    Statement select(connection_, "SELECT " + std::string(recipient_columns) +
+                                      " FROM recipient AS r WHERE r.message = ?1 AND r.ordinal = ?2");
+    select.bind(1, message.value()).bind(2, std::int64_t{ordinal});
+    auto rows = select.rows();
+    return rows.step() ? std::optional(read_recipient(select)) : std::nullopt;
+}
+
+std::vector<Recipient> Tables::untold(MessageId message) {
+    Statement select(connection_,
+                     "SELECT " + std::string(recipient_columns) +
+                         " FROM recipient AS r WHERE r.message = ?1 AND r.state = ?2 AND r.delay_told = 0");
+    select.bind(1, message.value()).bind(2, static_cast<std::int64_t>(RecipientState::waiting));
+    std::vector<Recipient> found;
+    for (auto rows = select.rows(); rows.step();) {
+        found.push_back(read_recipient(select));
+    }
+    return found;
+}
+
+std::string Tables::content_from_start(MessageId message, std::size_t octets) {
+    std::string content;
+    {
+        Statement chunks(connection_, "SELECT bytes FROM chunk WHERE message = ?1 ORDER BY number");
+        chunks.bind(1, message.value());
+        auto rows = chunks.rows();
+        while (content.size() < octets && rows.step()) {
+            content += chunks.blob(0);
+        }
+    }
+    if (content.size() < octets) {
+        Statement rest(connection_, "SELECT content FROM message WHERE id = ?1");
+        rest.bind(1, message.value());
+        auto rows = rest.rows();
+        if (rows.step()) {
+            content += rest.blob(0);
+        }
+    }
+    return content;
 }
 
 void Tables::insert_recipient(MessageId message, const Recipient& recipient) {
@@ -107,6 +195,7 @@ void Tables::insert_recipient(MessageId message, const Recipient& recipient) {
         .bind(11, static_cast<std::int64_t>(recipient.dsn.notify))
         .bind(12, recipient.dsn.orcpt)
         .bind(13, std::int64_t{recipient.failed})
+        .bind(14, std::int64_t{recipient.delay_told})
         .run();
     count(recipient.state, 1);
 }
@@ -136,12 +225,22 @@ std::optional<Tables::StateCounts> Tables::done_beside(MessageId message, std::i
     return done;
 }
 
+void Tables::mark_delay_told(MessageId message, Ordinal ordinal) {
+    Statement mark(connection_, "UPDATE recipient SET delay_told = 1 WHERE message = ?1 AND ordinal = ?2");
+    mark.bind(1, message.value()).bind(2, std::int64_t{ordinal}).run();
+}
+
 bool Tables::update(const RecipientUpdate& update) {
+    if (update.telling && !update.telling->changes_all) {
+        mark_delay_told(update.message, update.ordinal);
+        return false;
+    }
     const auto before = state(update.message, update.ordinal);
     if (!before || is_done(*before)) {
         return false;
     }
-    update_recipient_.bind(1, update.message.value())
+    Statement& change = update.state == *before ? put_off_recipient_ : update_recipient_;
+    change.bind(1, update.message.value())
         .bind(2, std::int64_t{update.ordinal})
         .bind(3, static_cast<std::int64_t>(update.state))
         .bind(4, std::int64_t{update.attempts})
@@ -150,6 +249,7 @@ bool Tables::update(const RecipientUpdate& update) {
         .bind(7, update.backend)
         .bind(8, update.last_reply)
         .bind(9, std::int64_t{update.failed})
+        .bind(10, std::int64_t{update.telling && update.telling->notice == Notice::delayed})
         .run();
     count(*before, -1);
     count(update.state, 1);
@@ -159,7 +259,7 @@ bool Tables::update(const RecipientUpdate& update) {
 bool Tables::apply(const RecipientUpdate* first, const RecipientUpdate* last) {
     const MessageId message = first->message;
     // The usual end: one update, done, of the only recipient that is left. Its row need not change before it goes.
-    if (last - first == 1 && is_done(first->state)) {
+    if (last - first == 1 && is_done(first->state) && (!first->telling || first->telling->changes_all)) {
         const auto before = state(message, first->ordinal);
         if (!before || is_done(*before)) {
             return false;
@@ -203,6 +303,7 @@ void Tables::count_off(const StateCounts& gone) noexcept {
 void Tables::delete_rows(MessageId message) {
     delete_recipients_.bind(1, message.value()).run();
     delete_chunks_.bind(1, message.value()).run();
+    delete_origin_.bind(1, message.value()).run();
     delete_message_.bind(1, message.value()).run();
 }
 
@@ -235,14 +336,7 @@ DuePage Tables::load_due(const std::string& backend, Instant until, const std::o
         .bind(4, after ? after->message.value() : 0)
         .bind(5, after ? std::int64_t{after->ordinal} : -1)
         .bind(6, static_cast<std::int64_t>(limit));
-    {
-        auto rows = load_due_.rows();
-        while (rows.step()) {
-            page.recipients.push_back(DueRecipient{MessageId(load_due_.integer(0)), read_recipient(load_due_, 3),
-                                                   from_stored(load_due_.integer(1)),
-                                                   static_cast<std::uint64_t>(load_due_.integer(2))});
-        }
-    }
+    page.recipients = read_due(load_due_).recipients;
     if (page.recipients.size() >= limit && limit > 0) {
         const DueRecipient& end = page.recipients.back();
         page.next = DueKey{end.recipient.next_attempt_at, end.message, end.recipient.ordinal};
@@ -262,14 +356,16 @@ DuePage Tables::load_old(const std::string& backend, MessageId before, std::size
                                       " FROM message AS m CROSS JOIN recipient AS r ON r.message = m.id "
                                       "WHERE m.id < ?1 AND r.backend = ?2 AND r.state <= 2 ORDER BY m.id LIMIT ?3");
     select.bind(1, before.value()).bind(2, backend).bind(3, static_cast<std::int64_t>(limit));
-    DuePage page;
-    auto rows = select.rows();
-    while (rows.step()) {
-        page.recipients.push_back(DueRecipient{MessageId(select.integer(0)), read_recipient(select, 3),
-                                               from_stored(select.integer(1)),
-                                               static_cast<std::uint64_t>(select.integer(2))});
-    }
-    return page;
+    return read_due(select);
+}
+
+DuePage Tables::load_late(const std::string& backend, MessageId after, MessageId before, std::size_t limit) {
+    Statement select(connection_, "SELECT m.id, m.received_at, m.size, " + std::string(recipient_columns) +
+                                      " FROM message AS m CROSS JOIN recipient AS r ON r.message = m.id "
+                                      "WHERE m.id > ?1 AND m.id < ?2 AND r.backend = ?3 AND r.state <= 2 AND "
+                                      "r.delay_told = 0 ORDER BY m.id LIMIT ?4");
+    select.bind(1, after.value()).bind(2, before.value()).bind(3, backend).bind(4, static_cast<std::int64_t>(limit));
+    return read_due(select);
 }
 
 std::size_t Tables::call_waiting(const std::string& backend, const std::string& address, Instant now,
@@ -282,11 +378,41 @@ std::size_t Tables::call_waiting(const std::string& backend, const std::string& 
     return static_cast<std::size_t>(connection_.changes());
 }
 
-std::size_t Tables::reassign(const std::string& domain_key, const std::string& from, const std::string& to) {
-    Statement update(connection_,
-                     "UPDATE recipient SET backend = ?3 WHERE backend = ?2 AND state <= 2 AND domain = ?1");
-    update.bind(1, domain_key).bind(2, from).bind(3, to).run();
-    return static_cast<std::size_t>(connection_.changes());
+void Tables::reassign(Walk& walk, const std::string& from, const DomainMoves& moves, std::size_t limit) {
+    struct Move {
+        std::int64_t message;
+        std::int64_t ordinal;
+        const std::string& to;
+    };
+    std::vector<Move> found;
+    std::size_t looked_at = 0;
+    walk_.bind(1, from)
+        .bind(2, walk.after ? to_stored(walk.after->next_attempt_at) : INT64_MIN)
+        .bind(3, walk.after ? walk.after->message.value() : 0)
+        .bind(4, walk.after ? std::int64_t{walk.after->ordinal} : -1)
+        .bind(5, static_cast<std::int64_t>(limit));
+    {
+        auto rows = walk_.rows();
+        for (; rows.step(); ++looked_at) {
+            walk.after = DueKey{from_stored(walk_.integer(0)), MessageId(walk_.integer(1)),
+                                static_cast<Ordinal>(walk_.integer(2))};
+            if (const auto move = moves.find(walk_.text(3)); move != moves.end()) {
+                found.push_back({walk_.integer(1), walk_.integer(2), move->second});
+            }
+        }
+    }
+    for (const auto& [message, ordinal, to] : found) {
+        set_backend_.bind(1, message).bind(2, ordinal).bind(3, to).run();
+    }
+    walk.looked_at += looked_at;
+    walk.changed += found.size();
+    walk.ended = looked_at < limit;
+}
+
+void Tables::mend_counts(const std::map<RecipientState, std::int64_t>& changes) noexcept {
+    for (const auto& [state, change] : changes) {
+        count(state, change);
+    }
 }
 
 void Tables::mark_backend(const BackendMark& mark, bool set) {

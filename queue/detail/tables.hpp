@@ -7,6 +7,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -18,7 +19,7 @@
 namespace postern::queue::detail {
 
 /// How many states of a recipient there are (queue/message.hpp).
-inline constexpr std::size_t recipient_states = static_cast<std::size_t>(RecipientState::removed) + 1;
+inline constexpr std::size_t recipient_states = static_cast<std::size_t>(last_recipient_state) + 1;
 
 class Tables {
 public:
@@ -32,8 +33,19 @@ public:
     /// The envelope, all recipients, and the content behind the chunks. `parts`: the number of chunks.
     void insert_message(const CommittedMessage& message, std::uint32_t parts, const Checksum& checksum,
                         std::string_view content);
+    /// One that comes in one piece: `content` of the message.
+    void insert_message(const CommittedMessage& message);
     /// What an incoming message has left.
     void remove_chunks(MessageId message);
+
+    /// nullopt: there is no such message, or recipient.
+    [[nodiscard]] std::optional<Envelope> envelope(MessageId message);
+    [[nodiscard]] std::optional<Recipient> recipient(MessageId message, Ordinal ordinal);
+    /// Recipients of a message that wait for another attempt, and of whose delay its sender has not heard.
+    [[nodiscard]] std::vector<Recipient> untold(MessageId message);
+    void mark_delay_told(MessageId message, Ordinal ordinal);
+    /// At least the first `octets` of the content, or all of it.
+    [[nodiscard]] std::string content_from_start(MessageId message, std::size_t octets);
 
     /// Applies updates of one message (all in `updates`, consecutive). True: that was its end, and it is gone.
     bool apply(const RecipientUpdate* first, const RecipientUpdate* last);
@@ -41,9 +53,21 @@ public:
     [[nodiscard]] DuePage load_due(const std::string& backend, Instant until, const std::optional<DueKey>& after,
                                    std::size_t limit);
     [[nodiscard]] DuePage load_old(const std::string& backend, MessageId before, std::size_t limit);
+    [[nodiscard]] DuePage load_late(const std::string& backend, MessageId after, MessageId before, std::size_t limit);
     [[nodiscard]] std::size_t call_waiting(const std::string& backend, const std::string& address, Instant now,
                                            std::size_t limit);
-    [[nodiscard]] std::size_t reassign(const std::string& domain_key, const std::string& from, const std::string& to);
+    /// Where a walk over the schedulable recipients of a backend stands.
+    struct Walk {
+        std::optional<DueKey> after;  ///< nullopt: at the beginning
+        std::size_t looked_at = 0;
+        std::size_t changed = 0;
+        bool ended = false;
+    };
+    /// Goes on with `walk` over at most `limit` recipients of `from`, and gives each to where its domain moves.
+    void reassign(Walk& walk, const std::string& from, const DomainMoves& moves, std::size_t limit);
+
+    /// Adds to the numbers of recipients by state.
+    void mend_counts(const std::map<RecipientState, std::int64_t>& changes) noexcept;
 
     void mark_backend(const BackendMark& mark, bool set);
     [[nodiscard]] std::vector<BackendMark> load_marks();
@@ -83,7 +107,9 @@ private:
     Statement delete_message_;
     Statement delete_recipients_;
     Statement delete_chunks_;
+    Statement delete_origin_;
     Statement update_recipient_;
+    Statement put_off_recipient_;  ///< the same, the state as it is
     Statement state_;
     Statement beside_;
     Statement count_states_;
@@ -91,6 +117,8 @@ private:
     Statement load_due_;
     Statement earliest_;
     Statement call_waiting_;
+    Statement walk_;
+    Statement set_backend_;
     Statement set_meta_;
 };
 

@@ -13,22 +13,22 @@ namespace postern::queue::detail {
 
 namespace {
 
-// One flush for as many as are on their way: whoever is here waits for those whose content is coming in, but not longer
-// than gather_max, and not for a client that has fallen silent. With nobody on the way, a moment for the next to come.
-constexpr std::chrono::microseconds pause_alone{250};
+// One flush for as many as are on their way: whoever is here waits for those whose content is coming in, and for as
+// many as came lately, but not longer than gather_max, and not for clients that have fallen silent. Where nobody is
+// missed, a moment for one more.
+constexpr std::chrono::microseconds pause_complete{250};
 constexpr std::chrono::microseconds pause_expecting{2000};
-constexpr std::chrono::microseconds gather_max{6000};
+constexpr std::chrono::microseconds pause_missing{4000};
+constexpr std::chrono::microseconds gather_max{8000};
 constexpr std::chrono::microseconds gather_results_max{1000};   // connections wait, each with its next message
 constexpr std::chrono::milliseconds open_transaction_max{200};  // of a message that only trickles in
 constexpr std::size_t batch_commands_max = 2048;
-constexpr int checkpoint_pages = 8192;  // 32 MiB: the log is written over and over, and stays in the page cache
-constexpr int warn_pages = 8 * checkpoint_pages;
+constexpr int warn_pages = 65536;  // 256 MiB of log
 constexpr std::uint64_t page_octets = 4096;
 constexpr std::int64_t free_pages_kept = 16384;  // 64 MiB, that the next messages need not make anew
 constexpr std::chrono::milliseconds free_pages_fresh{500};
 constexpr std::chrono::milliseconds give_back_pause{100};  // so long nothing was to do
 constexpr std::chrono::milliseconds give_back_max{50};     // whoever comes meanwhile waits that long
-constexpr std::chrono::seconds busy_time_max{5};           // for a stranger's write lock to go
 constexpr std::chrono::milliseconds busy_pause{5};
 constexpr std::chrono::seconds verify_max{2};  // nothing is accepted meanwhile
 constexpr std::chrono::seconds verify_damaged_max{60};
@@ -39,7 +39,7 @@ bool adds(const Command& command) { return command.haste() != Command::Haste::re
 bool adds_a_message(const Command& command) { return command.haste() == Command::Haste::commit; }
 
 int remember_log_pages(void* pages, sqlite3*, const char*, int count) {
-    *static_cast<int*>(pages) = count;
+    static_cast<std::atomic<int>*>(pages)->store(count, std::memory_order_relaxed);
     return SQLITE_OK;
 }
 
@@ -51,9 +51,11 @@ Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, st
       clock_(clock),
       listener_(listener),
       reserve_(std::move(reserve)),
+      place_(options_.file),
       connection_(std::move(connection)),
       tables_(std::make_unique<Tables>(*connection_)),
-      checkpoint_at_(checkpoint_pages) {
+      checkpoint_at_(options_.checkpoint_pages) {
+    place_.opened(*connection_);
     sqlite3_wal_hook(connection_->handle(), remember_log_pages, &log_pages_);
     messages_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, tables_->meta("messages")));
     last_id = tables_->meta("last_id");
@@ -63,16 +65,16 @@ Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, st
 }
 
 Writer::~Writer() {
-    if (!thread_.joinable()) {
-        return;
+    if (thread_.joinable()) {
+        {
+            const std::lock_guard lock(mutex_);
+            stop_ = true;
+            hurry_ = true;
+        }
+        work_.notify_one();
+        thread_.join();
     }
-    {
-        const std::lock_guard lock(mutex_);
-        stop_ = true;
-        hurry_ = true;
-    }
-    work_.notify_one();
-    thread_.join();
+    keep_log_of_others();
 }
 
 void Writer::push(std::unique_ptr<Command> command) {
@@ -84,7 +86,7 @@ void Writer::push(std::unique_ptr<Command> command) {
         wake = asleep_;
         if (haste == Command::Haste::commit) {
             ++commits_;
-            wake = wake || commit_wakes_;
+            wake = wake || commits_ == commits_wanted_;
         } else if (haste == Command::Haste::relaxed) {
             ++relaxed_;
         } else {
@@ -98,6 +100,19 @@ void Writer::push(std::unique_ptr<Command> command) {
     if (wake) {
         work_.notify_one();
     }
+}
+
+std::uint64_t Writer::log_octets() const noexcept {
+    // SQLite says -1 of a log that it has not got.
+    return static_cast<std::uint64_t>(std::max(0, log_pages_.load(std::memory_order_relaxed))) * page_octets;
+}
+
+void Writer::make_room() {
+    {
+        const std::lock_guard lock(mutex_);
+        short_of_room_ = true;
+    }
+    work_.notify_one();
 }
 
 StoreCounters Writer::counters() const {
@@ -133,6 +148,9 @@ void Writer::step(Next next) {
     if (!healthy()) {
         try_to_reopen();
     }
+    if (displaced()) {
+        watch_place();
+    }
     execute_new();
     if (next != Next::execute || batch_.size() >= batch_commands_max) {
         flush();
@@ -140,35 +158,42 @@ void Writer::step(Next next) {
     if (full()) {
         try_to_take_in_again();
     } else if (next == Next::idle) {
-        give_back(free_pages_kept);
+        give_back(short_of_room_ ? 0 : free_pages_kept);
+        if (short_of_room_ && healthy() && !transaction_) {
+            (void)checkpoint(Checkpoint::truncate);
+        }
+    }
+    if (next == Next::idle) {
+        short_of_room_ = false;
     }
 }
 
-void Writer::work(bool to_the_end) {
+bool Writer::work(bool to_the_end) {
     {
         const std::lock_guard lock(mutex_);
         take();
     }
     step(to_the_end ? Next::flush : Next::execute);
+    const std::lock_guard lock(mutex_);
+    return !incoming_.empty();
 }
 
 Writer::Next Writer::gather() {
     std::unique_lock lock(mutex_);
-    const auto something = [this] { return !incoming_.empty() || stop_; };
-    if (commits_ + relaxed_ == 0 && !something()) {
+    const auto something = [this] { return !incoming_.empty() || stop_ || short_of_room_; };
+    if (commits_ + relaxed_ == 0 && incoming_.empty() && !stop_) {
         asleep_ = true;
-        bool came = true;
-        if (!healthy() || full()) {
-            came = work_.wait_for(lock, options_.try_again_after, something);
+        if (!healthy() || !takes_in()) {
+            work_.wait_for(lock, options_.try_again_after, something);
         } else if (transaction_) {
-            came = work_.wait_for(lock, open_transaction_max, something);
-        } else if (free_pages_ > free_pages_kept) {
-            came = work_.wait_for(lock, give_back_pause, something);
+            work_.wait_for(lock, open_transaction_max, something);
+        } else if (free_pages_ > free_pages_kept || free_pages_old_) {
+            work_.wait_for(lock, give_back_pause, something);
         } else {
             work_.wait(lock, something);
         }
         asleep_ = false;
-        if (!came) {
+        if (incoming_.empty() && !stop_) {
             return Next::idle;
         }
     }
@@ -192,15 +217,19 @@ bool Writer::wait_for_company(std::unique_lock<std::mutex>& lock) {
         }
         const bool expecting = expected.load(std::memory_order_relaxed) > 0;
         const bool only_results = commits_ == 0;
-        const auto until = *gather_since_ + (only_results && !expecting ? gather_results_max : gather_max);
-        const bool lone = commits_ == 1 && last_commits_ <= 1;
+        const auto until =
+            *gather_since_ + (only_results && !expecting && company_ <= 1 ? gather_results_max : gather_max);
+        const bool lone = commits_ == 1 && company_ <= 1;
         if (stop_ || lone || waiting >= batch_commands_max || now >= until) {
             return true;
         }
-        commit_wakes_ = only_results && last_commits_ <= 1;
-        const auto pause = expecting ? pause_expecting : pause_alone;
+        commits_wanted_ = std::max<std::size_t>(company_, 1);
+        std::chrono::microseconds pause = pause_missing;
+        if (commits_ >= company_) {
+            pause = expecting ? pause_expecting : company_ < 4 ? pause_complete : 4 * pause_complete;
+        }
         work_.wait_until(lock, only_results ? until : std::min(until, now + pause));
-        commit_wakes_ = false;
+        commits_wanted_ = 0;
         if (!only_results && commits_ + relaxed_ == waiting && hasty_ == 0) {
             return true;
         }
@@ -225,9 +254,10 @@ void Writer::begin_if_needed() {
             connection_->execute("BEGIN IMMEDIATE");
             transaction_ = true;
             tables_->begin_counting();
+            effects_.no_room = !takes_in();
             return;
         } catch (const SqliteError& error) {
-            if (error.code() != SQLITE_BUSY || waited >= busy_time_max) {
+            if (error.code() != SQLITE_BUSY || waited >= options_.busy_time_max) {
                 throw;
             }
         }
@@ -240,7 +270,7 @@ void Writer::execute_new() {
         answer(StoreStatus::failed);
         return;
     }
-    if (full()) {
+    if (!takes_in()) {
         refuse_new();
     }
     try {
@@ -254,6 +284,8 @@ void Writer::execute_new() {
     }
 }
 
+StoreStatus Writer::refusal() const noexcept { return displaced() ? StoreStatus::failed : StoreStatus::disk_full; }
+
 void Writer::refuse_new() {
     Commands rest;
     Commands refused;
@@ -264,13 +296,13 @@ void Writer::refuse_new() {
     if (refused.empty()) {
         return;
     }
-    finish(refused, StoreStatus::disk_full);
+    finish(refused, refusal());
     listener_.batch_done();
 }
 
 void Writer::write_meta() {
     tables_->write_counts();
-    if (effects_.committed.empty() && effects_.messages == 0) {
+    if (effects_.committed.empty() && effects_.reports.empty() && effects_.messages == 0) {
         return;
     }
     const auto count = static_cast<std::int64_t>(messages()) + effects_.messages;
@@ -284,8 +316,7 @@ void Writer::flush() {
         return;
     }
     try {
-        write_meta();
-        connection_->execute("COMMIT");
+        commit();
     } catch (const SqliteError& error) {
         if (error.is_full()) {
             retry_alone(error);
@@ -294,12 +325,18 @@ void Writer::flush() {
         }
         return;
     }
-    transaction_ = false;
-    ++flushes_;
-    ++commit_count_;
     answer(StoreStatus::stored);
     checkpoint_if_due();
     watch_free_pages();
+}
+
+void Writer::commit() {
+    write_meta();
+    connection_->execute("COMMIT");
+    transaction_ = false;
+    ++flushes_;
+    ++commit_count_;
+    watch_place();
 }
 
 void Writer::finish(const Commands& batch, StoreStatus status) {
@@ -313,9 +350,11 @@ void Writer::finish(const Commands& batch, StoreStatus status) {
         const std::lock_guard lock(mutex_);
         commits_ -= commits;
         relaxed_ -= relaxed;
-    }
-    if (commits > 0) {
-        last_commits_ = commits;
+        if (commits + relaxed > 0) {
+            // Who came during the flush has just missed it. Those who stay away are given up slowly.
+            const std::size_t missing = company_ > commits ? company_ - commits : 0;
+            company_ = std::max(commits + commits_, company_ - (missing + 3) / 4);
+        }
     }
     for (const auto& command : batch) {
         command->finish(status);
@@ -335,8 +374,10 @@ void Writer::answer(StoreStatus status) {
             std::max<std::int64_t>(0, static_cast<std::int64_t>(messages()) + effects.messages));
         accepted_ += effects.committed.size();
         updates_ += effects.updates;
-        if (!effects.committed.empty()) {
-            listener_.committed(std::move(effects.committed));
+        auto committed = std::move(effects.committed);
+        committed.insert(committed.end(), effects.reports.begin(), effects.reports.end());
+        if (!committed.empty()) {
+            listener_.committed(std::move(committed));
         }
     }
     finish(batch, status);
@@ -374,8 +415,8 @@ void Writer::retry_alone(const SqliteError& error) {
         }
         StoreStatus status = StoreStatus::stored;
         batch_.push_back(std::move(command));
-        if (full() && adds(*batch_.front())) {
-            answer(StoreStatus::disk_full);
+        if (!takes_in() && adds(*batch_.front())) {
+            answer(refusal());
             continue;
         }
         try {
@@ -383,11 +424,7 @@ void Writer::retry_alone(const SqliteError& error) {
             batch_.front()->execute(*tables_, effects_);
             batch_.front()->executed();
             done_ = 1;
-            write_meta();
-            connection_->execute("COMMIT");
-            transaction_ = false;
-            ++flushes_;
-            ++commit_count_;
+            commit();
         } catch (const SqliteError& alone) {
             if (!alone.is_full() && !alone.is_constraint()) {
                 close(alone);
@@ -473,7 +510,16 @@ void Writer::close(const SqliteError& error) {
     back_off();
     finish(doubted, StoreStatus::doubtful);
     answer(StoreStatus::failed);
-    tell_problem(open_error(error, options_.file).text);
+    tell_problem(describe(error));
+}
+
+std::string Writer::describe(const SqliteError& error) const {
+    std::string text = open_error(error, options_.file).text;
+    if (error.code() == SQLITE_BUSY) {
+        text += "; its write lock is held by " + describe_processes(log_writers(options_.file)) +
+                ", which must end its transaction, or be ended";
+    }
+    return text;
 }
 
 void Writer::back_off() {
@@ -500,7 +546,7 @@ void Writer::try_to_reopen() {
         tell_problem(problem);
         return;
     }
-    checkpoint_at_ = checkpoint_pages;
+    checkpoint_at_ = options_.checkpoint_pages;
     opened_at_ = clock_.steady();
     damaged_ = false;
     doubtful_.clear();
@@ -510,14 +556,19 @@ void Writer::try_to_reopen() {
 
 std::string Writer::reopen() {
     try {
+        std::string elsewhere = place_.problem_of_file();
+        if (!elsewhere.empty()) {
+            return elsewhere;
+        }
         if (auto refused = check_place(options_.file)) {
             return refused->text;
         }
-        auto opened = open_queue_file(options_.file, options_.vfs);
+        auto opened = open_queue_file(options_.file, OpenMode::read_write, options_.vfs);
         if (!opened.has_value()) {
             return opened.error().text;
         }
         make_good(**opened);
+        place_.opened(**opened);
         connection_ = std::move(*opened);
         tables_ = std::make_unique<Tables>(*connection_, ++generation_);
         sqlite3_wal_hook(connection_->handle(), remember_log_pages, &log_pages_);
@@ -526,7 +577,7 @@ std::string Writer::reopen() {
         tables_.reset();
         connection_.reset();
         damaged_ = damaged_ || error.is_corrupt();
-        return open_error(error, options_.file).text;
+        return describe(error);
     }
     return {};
 }
@@ -544,9 +595,10 @@ void Writer::make_good(Connection& connection) {
         connection.execute("COMMIT");
     }
     verify_pages(connection, damaged_ ? verify_damaged_max : verify_max, hurry_);
-    log_pages_ = 0;
+    int in_log = 0;
     const int code =
-        sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &log_pages_, nullptr);
+        sqlite3_wal_checkpoint_v2(connection.handle(), nullptr, SQLITE_CHECKPOINT_PASSIVE, &in_log, nullptr);
+    log_pages_ = in_log;
     if (code != SQLITE_OK && code != SQLITE_BUSY) {
         connection.fail(code, "checkpoint");
     }
@@ -580,15 +632,18 @@ bool Writer::checkpoint(Checkpoint how) {
         log_pages_ = 0;
     }
     // A reader may hold a part of the log back; then it is tried again after a while, not at every commit.
-    checkpoint_at_ = code == SQLITE_OK && moved >= in_log ? checkpoint_pages : log_pages_ + checkpoint_pages / 4;
+    checkpoint_at_ =
+        code == SQLITE_OK && moved >= in_log ? options_.checkpoint_pages : log_pages_ + options_.checkpoint_pages / 4;
     return healthy();
 }
 
 void Writer::watch_free_pages() {
     if (!healthy() || clock_.steady() < free_seen_at_ + free_pages_fresh) {
+        free_pages_old_ = true;
         return;
     }
     free_seen_at_ = clock_.steady();
+    free_pages_old_ = false;
     try {
         free_pages_ = connection_->query_integer("PRAGMA freelist_count");
     } catch (const SqliteError&) {
@@ -634,8 +689,6 @@ void Writer::give_back(std::int64_t keep) {
         checkpoint_if_due();
     }
 }
-
-std::uint64_t Writer::log_octets() const { return static_cast<std::uint64_t>(log_pages_) * page_octets; }
 
 void Writer::watch_log() {
     if (log_pages_ < warn_pages / 2) {

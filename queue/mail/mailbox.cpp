@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "queue/mail/detail/domain.hpp"
+#include "queue/mail/printable.hpp"
 
 namespace postern::mail {
 namespace {
@@ -109,7 +110,7 @@ bool is_domain(std::string_view text, Utf8 utf8) {
     if (text.size() > domain_octets_max) {
         return false;
     }
-    if (!is_ascii_text(text) && (utf8 == Utf8::refused || !detail::is_clean_utf8(text))) {
+    if (!is_ascii_text(text) && (utf8 == Utf8::refused || !is_printable(text))) {
         return false;
     }
     return detail::is_domain_name(text) || detail::is_address_literal(text);
@@ -127,7 +128,7 @@ Result<Mailbox, AddressError> Mailbox::parse(std::string_view text, Utf8 utf8) {
     if (split->domain.size() > domain_octets_max) {
         return AddressError::domain_too_long;
     }
-    if (!is_ascii_text(text) && (utf8 == Utf8::refused || !detail::is_clean_utf8(text))) {
+    if (!is_ascii_text(text) && (utf8 == Utf8::refused || !is_printable(text))) {
         return AddressError::utf8_refused;
     }
     if (!is_domain(split->domain, utf8)) {

@@ -53,4 +53,15 @@ std::string printable(std::string_view text, std::size_t octets_max) {
     return out;
 }
 
+bool is_printable(std::string_view text) {
+    while (!text.empty()) {
+        const std::size_t length = utf8_length(text);
+        if (length == 0 || is_unsafe_character(text.substr(0, length))) {
+            return false;
+        }
+        text.remove_prefix(length);
+    }
+    return true;
+}
+
 }  // namespace postern::mail

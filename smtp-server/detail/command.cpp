@@ -131,6 +131,9 @@ Reply refuse_other(std::string_view verb) {
     if (is_one_of(verb, {"GET", "POST", "CONNECT", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE"})) {
         return {521, {5, 5, 1}, "This is a mail server"};
     }
+    if (is_one_of(verb, {"PROXY"})) {  // what follows is somebody else's, and he thinks that we know
+        return {521, {5, 5, 1}, "PROXY is not taken from your address"};
+    }
     return unknown_command();
 }
 

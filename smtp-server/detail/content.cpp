@@ -6,7 +6,7 @@ namespace postern::smtp_server::detail {
 namespace {
 
 // Content is judged in blocks: small enough that a rare odd line costs little, large enough for wide instructions.
-constexpr std::size_t block_octets = 512;
+constexpr std::size_t scanned_octets = 512;
 
 std::uint8_t octet(char c) { return static_cast<std::uint8_t>(c); }
 
@@ -147,7 +147,7 @@ std::size_t ContentFilter::text(std::string_view in, std::string& out) {
         odd_left_ -= std::min(odd_left_, size);
         return size;
     }
-    std::size_t size = std::min(in.size(), block_octets);
+    std::size_t size = std::min(in.size(), scanned_octets);
     if (in[size - 1] == '\r') {
         --size;  // what it is depends on the next octet
     }
@@ -176,7 +176,7 @@ std::size_t ContentFilter::line_part(std::string_view in, std::string& out) {
         put_bare_newline(out);
         return 1;
     }
-    const char* const end = in.data() + std::min(in.size(), block_octets);
+    const char* const end = in.data() + std::min(in.size(), scanned_octets);
     const char* const stop = std::find_if(in.data(), end, [](char c) { return c == '\r' || c == '\n'; });
     const auto size = static_cast<std::size_t>(stop - in.data());
     put_text(in.substr(0, size), out);

@@ -35,7 +35,30 @@ void Dialogue::reset() {
 
 void Dialogue::mail_accepted(MailCommand command) { mail_ = std::move(command); }
 
+void Dialogue::tls_begun() {
+    reset();
+    helo_.clear();
+    extended_ = false;
+    encrypted_ = true;
+}
+
+bool Dialogue::must_encrypt_for(const Command& command) const {
+    if (encrypted_ || !options_.tls || options_.tls_use != TlsUse::required) {
+        return false;
+    }
+    return !std::holds_alternative<Helo>(command) && !std::holds_alternative<Ehlo>(command) &&
+           !std::holds_alternative<Lhlo>(command) && !std::holds_alternative<Noop>(command) &&
+           !std::holds_alternative<Quit>(command) && !std::holds_alternative<StartTls>(command);
+}
+
 Step Dialogue::decide(const Command& command) {
+    if (must_encrypt_for(command)) {  // RFC 3207 section 4
+        const Reply refusal(530, EnhancedStatus(5, 7, 0), "Say STARTTLS first");
+        if (std::holds_alternative<Bdat>(command)) {
+            return DiscardChunk(refusal);
+        }
+        return Say(refusal);
+    }
     return std::visit(Overloaded{
                           [&](const Helo& helo) { return greet(helo.name, false); },
                           [&](const Ehlo& ehlo) { return greet(ehlo.name, true); },
@@ -63,9 +86,7 @@ Step Dialogue::decide(const Command& command) {
                               return Say(Reply(502, EnhancedStatus(5, 5, 1), "Lists are not expanded here"));
                           },
                           [&](const Help&) -> Step { return Say(Reply(214, EnhancedStatus(2, 0, 0), "See RFC 5321")); },
-                          [&](const StartTls&) -> Step {
-                              return Say(Reply(502, EnhancedStatus(5, 5, 1), "STARTTLS is not offered here"));
-                          },
+                          [&](const StartTls&) { return decide_starttls(); },
                       },
                       command);
 }
@@ -79,7 +100,22 @@ Step Dialogue::greet(const std::string& name, bool extended) {
 
 Reply Dialogue::extensions() const {
     return {250, options_.hostname + "\nPIPELINING\nSIZE " + std::to_string(options_.limits.message_size) +
-                     "\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING"};
+                     "\n8BITMIME\nSMTPUTF8\nENHANCEDSTATUSCODES\nDSN\nCHUNKING\nLIMITS RCPTMAX=" +
+                     std::to_string(options_.limits.recipients_per_message) +
+                     (options_.tls && !encrypted_ ? "\nSTARTTLS" : "") + (offers_require_tls() ? "\nREQUIRETLS" : "")};
+}
+
+Step Dialogue::decide_starttls() const {
+    if (encrypted_) {
+        return Say(bad_sequence("TLS is active already"));
+    }
+    if (!options_.tls) {
+        return Say(Reply(502, EnhancedStatus(5, 5, 1), "STARTTLS is not offered here"));
+    }
+    if (in_chunks_) {
+        return Say(bad_sequence("The content has begun already"));
+    }
+    return Encrypt();
 }
 
 Step Dialogue::decide_mail(const MailCommand& command) const {
@@ -88,6 +124,9 @@ Step Dialogue::decide_mail(const MailCommand& command) const {
     }
     if (mail_) {
         return Say(bad_sequence("A transaction has begun already"));
+    }
+    if (command.require_tls && !offers_require_tls()) {  // RFC 8689 section 2: in TLS alone
+        return Say(Reply(555, EnhancedStatus(5, 5, 4), "REQUIRETLS is not offered here"));
     }
     if (command.size > options_.limits.message_size) {  // RFC 1870 section 6.1
         return Say(

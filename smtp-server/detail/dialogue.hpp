@@ -29,13 +29,14 @@ struct Say {
 };
 struct AskMail {};       ///< of Hooks::mail(), about the command
 struct AskRcpt {};       ///< of Hooks::rcpt()
+struct Encrypt {};       ///< 220, then the handshake; tls_begun() once it is done
 struct ReceiveData {};   ///< begin(), then 354 and the content
 struct ReceiveChunk {};  ///< the octets behind BDAT belong to the message
 struct DiscardChunk {    ///< they do not: they are read all the same, then this is said
     mail::Reply reply;
     explicit DiscardChunk(mail::Reply what) : reply(std::move(what)) {}
 };
-using Step = std::variant<Say, AskMail, AskRcpt, ReceiveData, ReceiveChunk, DiscardChunk>;
+using Step = std::variant<Say, AskMail, AskRcpt, Encrypt, ReceiveData, ReceiveChunk, DiscardChunk>;
 
 class Dialogue {
 public:
@@ -50,6 +51,8 @@ public:
     /// The first BDAT was taken: until LAST nothing but BDAT belongs to this transaction.
     void chunks_begin() { in_chunks_ = true; }
     void reset();
+    /// TLS is active: all that was said before is forgotten (RFC 3207 section 4.2).
+    void tls_begun();
 
     [[nodiscard]] ParseContext parse_context() const;
     [[nodiscard]] const MailCommand& mail() const { return *mail_; }
@@ -61,11 +64,14 @@ public:
 
 private:
     Step greet(const std::string& name, bool extended);
+    Step decide_starttls() const;
+    [[nodiscard]] bool must_encrypt_for(const Command& command) const;
     Step decide_mail(const MailCommand& command) const;
     Step decide_rcpt() const;
     Step decide_data() const;
     Step decide_bdat(const Bdat& command) const;
     [[nodiscard]] mail::Reply extensions() const;
+    [[nodiscard]] bool offers_require_tls() const { return options_.require_tls && encrypted_; }
 
     const SessionOptions& options_;
     std::string helo_;
@@ -73,6 +79,7 @@ private:
     std::optional<MailCommand> mail_;
     std::vector<RcptCommand> recipients_;
     bool in_chunks_ = false;
+    bool encrypted_ = false;
 };
 
 }  // namespace postern::smtp_server::detail

@@ -8,6 +8,8 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "smtp-server/detail/turned_away.hpp"
+
 namespace postern::smtp_server::detail {
 
 namespace asio = boost::asio;
@@ -15,18 +17,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr std::size_t scratch_octets = 256 * 1024;
-
-Refusal refusal_of(ConnectionCount::Verdict verdict) {
-    switch (verdict) {
-        case ConnectionCount::Verdict::admitted:
-            break;
-        case ConnectionCount::Verdict::too_many:
-            return mail::Reply(421, mail::EnhancedStatus(4, 3, 2), "Too many connections; try again later");
-        case ConnectionCount::Verdict::too_many_from_client:
-            return mail::Reply(421, mail::EnhancedStatus(4, 7, 0), "Too many connections from your address");
-    }
-    return std::nullopt;
-}
+constexpr std::chrono::seconds turned_away_pause{10};
 
 }  // namespace
 
@@ -61,41 +52,65 @@ void IoThread::join() {
 }
 
 void IoThread::adopt(Session::Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options) {
-    const std::string key = client_key(info.client_address);
+    Session::Client client;
     const Limits& limits = options->limits;
-    info.trusted = options->trusted && options->trusted(info.client_address);
-    const auto verdict = shared_.connections.enter(key, limits, info.trusted);
-    if (verdict != ConnectionCount::Verdict::admitted) {
-        // Said without a session: who is turned away must cost next to nothing.
-        std::string line;
-        refusal_of(verdict)->append_wire(line);
-        boost::system::error_code ignored;
-        socket.non_blocking(true, ignored);
-        socket.write_some(asio::buffer(line), ignored);
-        socket.shutdown(asio::socket_base::shutdown_send, ignored);
+    client.behind_balancer = options->balancer && options->balancer(info.client_address);
+    info.trusted = !client.behind_balancer && options->trusted && options->trusted(info.client_address);
+    // A balancer is not its clients: only what is free in all counts, until it has said whom it brings.
+    const std::string key = client.behind_balancer ? std::string() : client_key(info.client_address);
+    auto entered = shared_.clients.enter(key, limits, standing_of(info), Session::SteadyClock::now());
+    if (entered.verdict != ClientTable::Verdict::admitted) {
+        turn_away(std::move(socket), info, *options, entered.verdict);
         return;
     }
-    sweep_interval_ = std::clamp(std::min(limits.command_timeout, limits.data_timeout) / 8,
-                                 std::chrono::milliseconds(10), sweep_interval_);
+    auto shortest = std::min({limits.command_timeout, limits.data_timeout, limits.handshake_timeout});
+    if (limits.stress_timeout.count() > 0) {
+        shortest = std::min(shortest, limits.stress_timeout);
+    }
+    sweep_interval_ = std::clamp(shortest / 8, std::chrono::milliseconds(10), sweep_interval_);
     const std::uint64_t number = ++shared_.session_numbers;
     info.session_id = shared_.session_id_prefix + std::to_string(number);
+    client.info = std::move(info);
+    client.place = std::move(entered.place);
     try {
-        auto session = std::make_unique<Session>(std::move(socket), std::move(info), std::move(options),
-                                                 Session::Surroundings{shared_.hooks, shared_.messages, scratch_});
+        const Session::Surroundings around{shared_.hooks, shared_.counters, shared_.clients, scratch_};
+        auto session = std::make_unique<Session>(std::move(socket), std::move(client), std::move(options), around);
         Session& running = *session;
         sessions_.emplace(number, std::move(session));
         if (draining_) {
             running.drain();
         }
         auto task = running.run(std::nullopt);
-        asio::co_spawn(context_, std::move(task), [this, number, key](const std::exception_ptr& problem) {
+        asio::co_spawn(context_, std::move(task), [this, number](const std::exception_ptr& problem) {
             report(problem);
-            forget(number, key);
+            forget(number);
         });
-    } catch (...) {  // no memory: this client goes, and is counted no longer
-        forget(number, key);
+    } catch (...) {  // no memory: this client goes, and its place with it
+        forget(number);
         throw;
     }
+}
+
+// Said without a session: who is turned away must cost next to nothing.
+void IoThread::turn_away(Session::Socket socket, const SessionInfo& info, const SessionOptions& options,
+                         ClientTable::Verdict verdict) {
+    const mail::Reply reply = turned_away_reply(verdict);
+    const auto now = Session::SteadyClock::now();
+    if (shared_.on_problem && now >= quiet_until_) {
+        quiet_until_ = now + turned_away_pause;
+        shared_.on_problem(info.listener + ": clients are turned away, " + std::to_string(shared_.clients.refused()) +
+                           " so far; now [" + info.client_address + "]: " + reply.to_string());
+    }
+    boost::system::error_code ignored;
+    if (options.tls && options.tls_use == TlsUse::implicit) {
+        socket.close(ignored);  // it would have to be said in TLS
+        return;
+    }
+    std::string line;
+    reply.append_wire(line);
+    socket.non_blocking(true, ignored);
+    socket.write_some(asio::buffer(line), ignored);
+    socket.shutdown(asio::socket_base::shutdown_send, ignored);
 }
 
 void IoThread::report(const std::exception_ptr& problem) {
@@ -111,16 +126,16 @@ void IoThread::report(const std::exception_ptr& problem) {
     }
 }
 
-void IoThread::forget(std::uint64_t number, const std::string& key) {
+void IoThread::forget(std::uint64_t number) {
     sessions_.erase(number);
-    shared_.connections.leave(key);
     end_if_done();
 }
 
 void IoThread::sweep() {
     const auto now = Session::SteadyClock::now();
+    const bool stressed = shared_.clients.stressed();
     for (const auto& [number, session] : sessions_) {
-        session->expire_if_overdue(now);
+        session->expire_if_overdue(now, stressed);
     }
     if (draining_ && sessions_.empty()) {
         return;  // the end has come while this waited its turn: a new wait would keep the thread for ever

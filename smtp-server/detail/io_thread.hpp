@@ -15,7 +15,7 @@
 #include <thread>
 #include <unordered_map>
 
-#include "smtp-server/detail/connection_count.hpp"
+#include "smtp-server/detail/client_table.hpp"
 #include "smtp-server/detail/session.hpp"
 
 namespace postern::smtp_server::detail {
@@ -24,8 +24,8 @@ class IoThread {
 public:
     struct Shared {
         Hooks& hooks;
-        ConnectionCount& connections;
-        std::atomic<std::uint64_t>& messages;
+        ClientTable& clients;
+        Session::Counters& counters;
         std::atomic<std::uint64_t>& session_numbers;
         const std::string& session_id_prefix;
         const std::function<void(const std::string&)>& on_problem;
@@ -50,7 +50,9 @@ private:
     void drain_here(std::chrono::milliseconds grace);
     void sweep();
     void report(const std::exception_ptr& problem);
-    void forget(std::uint64_t number, const std::string& key);
+    void turn_away(Session::Socket socket, const SessionInfo& info, const SessionOptions& options,
+                   ClientTable::Verdict verdict);
+    void forget(std::uint64_t number);
     void end_if_done();
 
     Shared shared_;
@@ -61,6 +63,7 @@ private:
     std::chrono::milliseconds sweep_interval_{1000};
     std::unordered_map<std::uint64_t, std::unique_ptr<Session>> sessions_;
     std::string scratch_;
+    Session::SteadyClock::time_point quiet_until_{};  // for the log of who is turned away
     bool draining_ = false;
     std::atomic<bool> finished_{false};
     std::thread thread_;

@@ -1,6 +1,7 @@
 #include "smtp-server/detail/listener.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -9,15 +10,15 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 #include <utility>
+
+#include "smtp-server/detail/awaited.hpp"
 
 namespace postern::smtp_server::detail {
 
@@ -28,7 +29,6 @@ namespace {
 constexpr int backlog = 1024;
 constexpr std::chrono::milliseconds accept_pause{200};
 constexpr std::chrono::seconds problem_pause{10};
-constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
 
 std::string last_error(const std::string& name, const char* what) {
     return name + ": " + what + ": " + std::generic_category().message(errno);
@@ -83,7 +83,11 @@ std::string ip_of(const sockaddr_storage& storage) {
     } else if (storage.ss_family == AF_INET6) {
         sockaddr_in6 address{};
         std::memcpy(&address, &storage, sizeof address);
-        ::inet_ntop(AF_INET6, &address.sin6_addr, text.data(), text.size());
+        if (IN6_IS_ADDR_V4MAPPED(&address.sin6_addr)) {  // of a passed socket that takes both families
+            ::inet_ntop(AF_INET, &address.sin6_addr.s6_addr[12], text.data(), text.size());
+        } else {
+            ::inet_ntop(AF_INET6, &address.sin6_addr, text.data(), text.size());
+        }
     }
     return text.data();
 }
@@ -133,7 +137,30 @@ Listener::~Listener() {
     }
 }
 
-std::optional<std::string> Listener::open() { return state_.options.unix_path.empty() ? open_tcp() : open_unix(); }
+std::optional<std::string> Listener::open() {
+    if (state_.options.inherited >= 0) {
+        return open_inherited();
+    }
+    return state_.options.unix_path.empty() ? open_tcp() : open_unix();
+}
+
+/// All threads accept from the one queue of such a socket.
+std::optional<std::string> Listener::open_inherited() {
+    sockaddr_storage bound{};
+    socklen_t length = sizeof bound;
+    const int descriptor = ::fcntl(state_.options.inherited, F_DUPFD_CLOEXEC, 0);
+    if (descriptor < 0 || ::getsockname(descriptor, reinterpret_cast<sockaddr*>(&bound), &length) != 0) {
+        std::string error = last_error(state_.options.name, "cannot use the socket that was passed");
+        ::close(descriptor);
+        return error;
+    }
+    if (bound.ss_family != AF_UNIX) {
+        const int on = 1;
+        ::setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        state_.port = port_of(bound);
+    }
+    return take_over(descriptor, bound.ss_family);
+}
 
 std::optional<std::string> Listener::open_tcp() {
     const ListenerOptions& options = state_.options;

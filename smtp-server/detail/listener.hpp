@@ -4,7 +4,6 @@
 // Threads: open() from the owner before the thread starts; the rest on the thread.
 #pragma once
 
-#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
@@ -14,6 +13,7 @@
 #include <optional>
 #include <string>
 
+#include "queue/mail/snapshot.hpp"
 #include "smtp-server/detail/io_thread.hpp"
 #include "smtp-server/listener_options.hpp"
 
@@ -22,7 +22,7 @@ namespace postern::smtp_server::detail {
 /// What the sockets of one configured listener share.
 struct ListenerState {
     ListenerOptions options;
-    std::atomic<std::shared_ptr<const SessionOptions>> session;
+    Snapshot<SessionOptions> session;
     std::uint16_t port = 0;  ///< bound to, once the first socket is open
 };
 
@@ -44,6 +44,7 @@ private:
 
     [[nodiscard]] std::optional<std::string> open_tcp();
     [[nodiscard]] std::optional<std::string> open_unix();
+    [[nodiscard]] std::optional<std::string> open_inherited();
     [[nodiscard]] std::optional<std::string> take_over(int descriptor, int family);
     boost::asio::awaitable<void> accept();
     void tell(const std::string& problem);

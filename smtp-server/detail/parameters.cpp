@@ -202,12 +202,17 @@ Refusal read_orcpt(std::string_view value, mail::Utf8 utf8, RcptCommand& command
 }  // namespace
 
 Refusal read_mail_parameters(std::string_view text, MailCommand& command) {
-    static constexpr std::array<std::string_view, 5> keywords = {"SIZE", "BODY", "SMTPUTF8", "RET", "ENVID"};
+    static constexpr std::array<std::string_view, 6> keywords = {"SIZE", "BODY",  "SMTPUTF8",
+                                                                 "RET",  "ENVID", "REQUIRETLS"};
     return read_parameters(text, keywords,
                            [&](std::string_view keyword, std::optional<std::string_view> value) -> Refusal {
                                if (keyword == "SMTPUTF8") {
                                    command.smtputf8 = true;
                                    return value ? bad("SMTPUTF8 takes no value") : Refusal();
+                               }
+                               if (keyword == "REQUIRETLS") {
+                                   command.require_tls = true;
+                                   return value ? bad("REQUIRETLS takes no value") : Refusal();
                                }
                                if (!value) {
                                    return bad("Parameter lacks its value");

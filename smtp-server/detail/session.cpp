@@ -1,8 +1,7 @@
 #include "smtp-server/detail/session.hpp"
+#include "smtp-server/detail/awaited.hpp"
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <exception>
 #include <utility>
@@ -20,33 +19,26 @@ constexpr std::size_t content_block_octets = 64 * 1024;
 constexpr std::size_t out_octets_max = 64 * 1024;  // a client that pipelines and does not read is waited for
 constexpr char tls_handshake = 0x16;  // the first octet of a ClientHello (RFC 8446 section 5.1), and of no command
 constexpr int lingering_blocks_max = 16;
-constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
 
 }  // namespace
 
-Session::Session(Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options,
-                 Surroundings surroundings)
+Session::Session(Socket socket, Client client, std::shared_ptr<const SessionOptions> options, Surroundings surroundings)
     : socket_(std::move(socket)),
-      info_(std::move(info)),
+      info_(std::move(client.info)),
+      place_(std::move(client.place)),
+      behind_balancer_(client.behind_balancer),
       options_(std::move(options)),
       around_(surroundings),
       dialogue_(*options_),
       lines_(options_->limits.command_line),
-      block_(block_octets) {}
+      block_(block_octets) {
+    info_.recipients_ahead = [this] { return recipients_ahead(); };
+}
 
 asio::awaitable<void> Session::run(Refusal refusal) {
-    if (!refusal) {
-        refusal = around_.hooks.connected(info_);
-    }
-    if (refusal) {
-        say_and_close(*refusal);
-        end("refused");
-    } else {
-        say(dialogue_.greeting());
-    }
-    set_command_deadline();
     std::exception_ptr problem;
     try {
+        co_await open(std::move(refusal));
         co_await talk();
     } catch (...) {
         problem = std::current_exception();
@@ -89,7 +81,7 @@ asio::awaitable<void> Session::talk() {
 asio::awaitable<void> Session::take_line() {
     if (std::exchange(at_first_octet_, false) && input().front() == tls_handshake) {
         say_and_close(Reply(521, EnhancedStatus(5, 5, 1), "This is not a port for TLS"));
-        end("protocol error");
+        end("TLS without STARTTLS");
         co_return;
     }
     const LineReader::Fed fed = lines_.feed(input());
@@ -108,7 +100,7 @@ asio::awaitable<void> Session::take_line() {
             const Reply& refusal = command.error();
             if (closes_connection(refusal)) {
                 say_and_close(refusal);
-                end("protocol error");
+                end("speaks another protocol");
             } else {
                 say(refusal);
                 count_error(refusal);
@@ -121,6 +113,16 @@ asio::awaitable<void> Session::take_line() {
 }
 
 asio::awaitable<void> Session::take_command(const Command& command) {
+    if (is_too_early_for(command)) {
+        say_and_close(Reply(503, EnhancedStatus(5, 5, 1), "Wait for the reply before you go on"));
+        end("talked before its turn");
+        co_return;
+    }
+    if (has_idled_too_long(command)) {
+        say_and_close(Reply(421, EnhancedStatus(4, 7, 0), "Too many commands without a message"));
+        end("too many commands without a message");
+        co_return;
+    }
     const Step step = dialogue_.decide(command);
     if (const auto* answer = std::get_if<Say>(&step)) {
         info_.helo = dialogue_.helo();
@@ -139,6 +141,8 @@ asio::awaitable<void> Session::take_command(const Command& command) {
         co_await take_mail(std::get<MailCommand>(command));
     } else if (std::holds_alternative<AskRcpt>(step)) {
         co_await take_rcpt(std::get<RcptCommand>(command));
+    } else if (std::holds_alternative<Encrypt>(step)) {
+        co_await take_starttls();
     } else if (std::holds_alternative<ReceiveData>(step)) {
         co_await take_data();
     } else if (std::holds_alternative<ReceiveChunk>(step)) {
@@ -152,10 +156,15 @@ asio::awaitable<void> Session::take_command(const Command& command) {
 }
 
 asio::awaitable<void> Session::take_mail(const MailCommand& command) {
+    if (!may(ClientTable::What::message)) {
+        const Reply reply(450, EnhancedStatus(4, 7, 1), "Too many messages from your address; try again later");
+        say(reply);
+        around_.hooks.content_refused(info_, reply);
+        co_return;
+    }
     const Refusal refusal = co_await around_.hooks.mail(info_, command);
     if (refusal) {
-        say(*refusal);
-        count_error(*refusal);
+        refuse(*refusal);
     } else {
         dialogue_.mail_accepted(command);
         say(Reply(250, EnhancedStatus(2, 1, 0), "Ok"));
@@ -163,14 +172,50 @@ asio::awaitable<void> Session::take_mail(const MailCommand& command) {
 }
 
 asio::awaitable<void> Session::take_rcpt(const RcptCommand& command) {
+    if (!may(ClientTable::What::recipient)) {
+        const Reply reply(450, EnhancedStatus(4, 7, 1), "Too many recipients from your address; try again later");
+        say(reply);
+        around_.hooks.content_refused(info_, reply);
+        co_return;
+    }
     const Refusal refusal = co_await around_.hooks.rcpt(info_, dialogue_.mail(), command);
     if (refusal) {
-        say(*refusal);
-        count_error(*refusal);
+        refuse(*refusal);
     } else {
         dialogue_.rcpt_accepted(command);
         say(Reply(250, EnhancedStatus(2, 1, 5), "Ok"));
     }
+}
+
+/// What a hook says instead of 250.
+void Session::refuse(const Reply& reply) {
+    if (closes_connection(reply)) {
+        say_and_close(reply);
+        end("refused");
+        return;
+    }
+    say(reply);
+    count_error(reply);
+}
+
+/// Only looks: the lines are read again, and judged, when their turn comes.
+std::vector<mail::Mailbox> Session::recipients_ahead() const {
+    std::vector<mail::Mailbox> recipients;
+    std::string_view rest = input();
+    LineReader lines(options_->limits.command_line);
+    while (!rest.empty()) {
+        const LineReader::Fed fed = lines.feed(rest);
+        rest.remove_prefix(fed.consumed);
+        if (fed.status != LineStatus::line) {
+            break;
+        }
+        const Result<Command, Reply> command = parse_command(lines.line(), dialogue_.parse_context());
+        if (command.has_error() || !std::holds_alternative<RcptCommand>(*command)) {
+            break;
+        }
+        recipients.push_back(std::get<RcptCommand>(*command).address);
+    }
+    return recipients;
 }
 
 asio::awaitable<void> Session::fill(Doing doing) {
@@ -181,23 +226,35 @@ asio::awaitable<void> Session::fill(Doing doing) {
     }
     begin_ = 0;
     end_ = 0;
+    if (tls_) {
+        co_await fill_tls(doing);
+        co_return;
+    }
     const auto buffer = asio::buffer(block_);
     const auto [error, count] = co_await socket_.async_read_some(buffer, awaited);
+    filled(error, count);
+}
+
+void Session::filled(const boost::system::error_code& error, std::size_t count) {
     end_ = count;
     doing_ = Doing::asking;
     if (expired_) {
         say_and_close(Reply(421, EnhancedStatus(4, 4, 2), "Too slow; closing the connection"));
         end("timeout");
-    } else if (error && !draining_) {
+    } else if (error && !(draining_ && error == asio::error::operation_aborted)) {
         gone_ = true;
-        end("closed by client");
-    } else if (error && error != asio::error::operation_aborted) {
-        gone_ = true;
-        end("closed by client");
+        end(tls_ && !tls_->trouble().empty() ? "TLS failed: " + tls_->trouble() : "closed by client");
     }
 }
 
 std::size_t Session::read_more(std::string& into) {
+    if (!tls_) {
+        return read_socket(into);
+    }
+    return gone_ ? 0 : tls_->read(into.data(), into.size()).octets;
+}
+
+std::size_t Session::read_socket(std::string& into) {
     boost::system::error_code error;
     socket_.non_blocking(true, error);
     const std::size_t count = socket_.read_some(asio::buffer(into), error);
@@ -210,8 +267,15 @@ asio::awaitable<void> Session::send() {
         co_return;
     }
     doing_ = Doing::writing;
-    const auto buffer = asio::buffer(out_);
-    const auto [error, count] = co_await asio::async_write(socket_, buffer, awaited);
+    boost::system::error_code error;
+    if (tls_) {
+        const boost::system::error_code sent = co_await send_tls();
+        error = sent;
+    } else {
+        const auto buffer = asio::buffer(out_);
+        const auto [sent, count] = co_await asio::async_write(socket_, buffer, awaited);
+        error = sent;
+    }
     doing_ = Doing::asking;
     forget_out();
     if (error) {
@@ -235,10 +299,13 @@ void Session::unread(std::string_view rest) {
 
 // Input that nobody read would make the kernel answer with a reset, which may cost the client our last reply.
 void Session::close_gently() {
+    if (tls_ && !gone_) {
+        tls_->close();
+    }
     boost::system::error_code error;
     socket_.shutdown(asio::socket_base::shutdown_send, error);
     for (int blocks = 0; !error && blocks < lingering_blocks_max; ++blocks) {
-        if (read_more(around_.scratch) == 0) {
+        if (read_socket(around_.scratch) == 0) {
             break;
         }
     }
@@ -256,17 +323,56 @@ void Session::count_error(const Reply& reply) {
     if (!reply.is_permanent() || info_.trusted || over_) {
         return;
     }
-    if (++errors_ >= options_->limits.errors_per_session) {
+    const bool has_credit = may(ClientTable::What::error);
+    if (++errors_ >= options_->limits.errors_per_session || !has_credit) {
         say_and_close(Reply(421, EnhancedStatus(4, 7, 0), "Too many errors"));
         end("too many errors");
     }
 }
 
+bool Session::may(ClientTable::What what) { return place_.take(what, options_->limits, SteadyClock::now()); }
+
+/// The commands whose reply must be awaited (RFC 2920 section 3.1), as far as a robot gives itself away by them.
+bool Session::is_too_early_for(const Command& command) const {
+    return options_->hang_up_on_early_talk && begin_ != end_ &&
+           (std::holds_alternative<Ehlo>(command) || std::holds_alternative<Helo>(command) ||
+            std::holds_alternative<Lhlo>(command) || std::holds_alternative<Data>(command));
+}
+
+/// Whether this was one command too many that brings no message nearer.
+bool Session::has_idled_too_long(const Command& command) {
+    const bool is_mail = std::holds_alternative<MailCommand>(command) || std::holds_alternative<RcptCommand>(command) ||
+                         std::holds_alternative<Data>(command) || std::holds_alternative<Bdat>(command) ||
+                         std::holds_alternative<Quit>(command);
+    return !is_mail && !info_.trusted && ++commands_without_mail_ > options_->limits.commands_without_mail;
+}
+
 void Session::set_command_deadline() {
-    deadline_ = SteadyClock::now() + options_->limits.command_timeout;
-    if (chunks_) {
-        deadline_ = std::min(deadline_, chunks_->deadline);  // many small chunks are one message
+    wait_at_most(options_->limits.command_timeout);
+    if (chunks_ && chunks_->deadline < deadline_) {
+        wait_for_chunks();  // many small chunks are one message
     }
+}
+
+void Session::wait_at_most(std::chrono::milliseconds patience) {
+    patience_ = patience;
+    deadline_ = SteadyClock::now() + patience;
+}
+
+void Session::wait_for_chunks() {
+    patience_ = options_->limits.data_timeout;
+    deadline_ = chunks_->deadline;
+}
+
+/// All kinds of waiting shrink alike, but none below stress_timeout: an honest client must still be able to do its
+/// part.
+std::chrono::milliseconds Session::patience_under_stress() const {
+    const Limits& limits = options_->limits;
+    if (info_.trusted || limits.stress_timeout.count() <= 0 || limits.stress_timeout >= limits.command_timeout) {
+        return patience_;
+    }
+    const auto shrunk = patience_ * limits.stress_timeout.count() / limits.command_timeout.count();
+    return std::min(patience_, std::max(shrunk, limits.stress_timeout));
 }
 
 void Session::extend_content_deadline(std::size_t octets, std::uint64_t octets_so_far) {
@@ -284,8 +390,12 @@ void Session::end(std::string_view reason) {
     over_ = true;
 }
 
-void Session::expire_if_overdue(SteadyClock::time_point now) {
-    if (now < deadline_ || doing_ == Doing::asking) {
+void Session::expire_if_overdue(SteadyClock::time_point now, bool stressed) {
+    auto due = deadline_;
+    if (stressed && !expired_) {
+        due -= patience_ - patience_under_stress();
+    }
+    if (now < due || doing_ == Doing::asking) {
         return;  // what a hook takes its time for is not the client's fault
     }
     boost::system::error_code ignored;
@@ -301,6 +411,9 @@ void Session::expire_if_overdue(SteadyClock::time_point now) {
 
 void Session::drain() {
     draining_ = true;
+    if (delay_) {
+        delay_->cancel();
+    }
     if (doing_ == Doing::awaiting_command && !chunks_) {
         boost::system::error_code ignored;
         socket_.cancel(ignored);
@@ -309,6 +422,9 @@ void Session::drain() {
 
 void Session::abort() {
     gone_ = true;
+    if (delay_) {
+        delay_->cancel();
+    }
     boost::system::error_code ignored;
     socket_.close(ignored);
 }

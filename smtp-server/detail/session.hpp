@@ -15,14 +15,17 @@
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <memory>
 #include <string>
 
 #include "smtp-server/detail/bdat_reader.hpp"
+#include "smtp-server/detail/client_table.hpp"
 #include "smtp-server/detail/data_reader.hpp"
 #include "smtp-server/detail/dialogue.hpp"
 #include "smtp-server/detail/line_reader.hpp"
+#include "smtp-server/detail/tls_channel.hpp"
 #include "smtp-server/hooks.hpp"
 #include "smtp-server/listener_options.hpp"
 
@@ -33,20 +36,36 @@ public:
     using Socket = boost::asio::generic::stream_protocol::socket;
     using SteadyClock = std::chrono::steady_clock;
 
+    /// What is counted of all sessions.
+    struct Counters {
+        std::atomic<std::uint64_t> messages{0};  ///< answered with 2xx
+        std::atomic<std::uint64_t> tls_full{0};  ///< handshakes
+        std::atomic<std::uint64_t> tls_resumed{0};
+        std::atomic<std::uint64_t> tls_failed{0};
+    };
+
     /// What sessions of a thread share. Outlives them.
     struct Surroundings {
         Hooks& hooks;
-        std::atomic<std::uint64_t>& messages;
+        Counters& counters;
+        ClientTable& clients;
         std::string& scratch;  ///< for reads of large contents; of the thread
     };
 
-    Session(Socket socket, SessionInfo info, std::shared_ptr<const SessionOptions> options, Surroundings surroundings);
+    /// Who is at the other end, and what that end is allowed.
+    struct Client {
+        SessionInfo info;
+        ClientTable::Place place;
+        bool behind_balancer = false;  ///< the header with the true client comes first
+    };
+
+    Session(Socket socket, Client client, std::shared_ptr<const SessionOptions> options, Surroundings surroundings);
 
     /// The whole session; `refusal`: said in place of the greeting.
     boost::asio::awaitable<void> run(Refusal refusal);
 
-    /// Called by the sweep: past its deadline, the session says 421 and closes.
-    void expire_if_overdue(SteadyClock::time_point now);
+    /// Called by the sweep: past its deadline, the session says 421 and closes. `stressed`: room is short.
+    void expire_if_overdue(SteadyClock::time_point now, bool stressed);
     /// No further command is taken; a content under way goes on to its end.
     void drain();
     /// Cuts the connection.
@@ -55,14 +74,30 @@ public:
     [[nodiscard]] const SessionInfo& info() const { return info_; }
 
 private:
-    enum class Doing : std::uint8_t { awaiting_command, receiving, writing, asking };
+    enum class Doing : std::uint8_t { awaiting_command, shaking_hands, receiving, writing, asking };
     struct Chunks;  // a message that comes by BDAT
+
+    // session_opening.cpp
+    boost::asio::awaitable<void> open(Refusal refusal);
+    boost::asio::awaitable<void> meet_balancer();
+    void meet_client(const std::string& address, std::uint16_t port);
+    boost::asio::awaitable<void> await_greeting();
+    void greet(Refusal refusal);
 
     boost::asio::awaitable<void> talk();
     boost::asio::awaitable<void> take_line();
     boost::asio::awaitable<void> take_command(const Command& command);
     boost::asio::awaitable<void> take_mail(const MailCommand& command);
     boost::asio::awaitable<void> take_rcpt(const RcptCommand& command);
+
+    // session_tls.cpp
+    boost::asio::awaitable<void> take_starttls();
+    boost::asio::awaitable<void> shake_hands();
+    boost::asio::awaitable<void> fill_tls(Doing doing);
+    boost::asio::awaitable<boost::system::error_code> send_tls();
+    boost::asio::awaitable<boost::system::error_code> await_socket(TlsChannel::Need need, Doing doing);
+    [[nodiscard]] bool more_lies_in_the_socket();
+    boost::asio::awaitable<boost::system::error_code> await_readable(Doing doing);
 
     // session_content.cpp
     boost::asio::awaitable<void> take_data();
@@ -74,9 +109,11 @@ private:
     boost::asio::awaitable<void> finish_content(std::unique_ptr<MessageSink> sink, std::string last_part,
                                                 ContentFacts facts, Refusal refusal);
 
-    boost::asio::awaitable<void> fill(Doing doing);          ///< reads until there is input or the connection is over
+    boost::asio::awaitable<void> fill(Doing doing);  ///< reads until there is input or the connection is over
+    void filled(const boost::system::error_code& error, std::size_t count);
     boost::asio::awaitable<void> send();                     ///< writes what is held
     [[nodiscard]] std::size_t read_more(std::string& into);  ///< what is there already; 0: nothing
+    [[nodiscard]] std::size_t read_socket(std::string& into);
     [[nodiscard]] std::string_view input() const { return {block_.data() + begin_, end_ - begin_}; }
     void consume(std::size_t octets) { begin_ += octets; }
     void unread(std::string_view rest);
@@ -86,12 +123,24 @@ private:
     void say(const mail::Reply& reply);
     void say_and_close(const mail::Reply& reply);
     void count_error(const mail::Reply& reply);
+    void refuse(const mail::Reply& reply);
+    [[nodiscard]] std::vector<mail::Mailbox> recipients_ahead() const;
+    [[nodiscard]] bool is_too_early_for(const Command& command) const;
+    [[nodiscard]] bool has_idled_too_long(const Command& command);
+    [[nodiscard]] bool may(ClientTable::What what);
     void set_command_deadline();
+    void wait_at_most(std::chrono::milliseconds patience);
+    void wait_for_chunks();
+    [[nodiscard]] std::chrono::milliseconds patience_under_stress() const;
     void extend_content_deadline(std::size_t octets, std::uint64_t octets_so_far);
     void end(std::string_view reason);
 
     Socket socket_;
+    std::unique_ptr<TlsChannel> tls_;  // nullptr: in clear
     SessionInfo info_;
+    ClientTable::Place place_;
+    const bool behind_balancer_;
+    std::unique_ptr<boost::asio::steady_timer> delay_;  // of the greeting, while it waits
     const std::shared_ptr<const SessionOptions> options_;
     Surroundings around_;
     Dialogue dialogue_;
@@ -108,7 +157,9 @@ private:
     bool at_first_octet_ = true;
     Doing doing_ = Doing::asking;
     SteadyClock::time_point deadline_ = SteadyClock::time_point::max();
+    std::chrono::milliseconds patience_{};  // that deadline_ began with
     std::uint32_t errors_ = 0;
+    std::uint32_t commands_without_mail_ = 0;
     std::uint32_t messages_ = 0;
     std::string reason_ = "closed by client";
 };

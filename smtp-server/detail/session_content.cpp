@@ -41,7 +41,7 @@ asio::awaitable<void> Session::take_data() {
     DataReader reader;
     std::string held;
     Refusal refusal;
-    deadline_ = SteadyClock::now() + options_->limits.data_timeout;
+    wait_at_most(options_->limits.data_timeout);
     while (!over_) {
         if (begin_ == end_) {
             co_await fill(Doing::receiving);
@@ -93,8 +93,10 @@ asio::awaitable<void> Session::hand_on(MessageSink& sink, std::string& held, Ref
 asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink, std::string last_part,
                                               ContentFacts facts, Refusal refusal) {
     const std::size_t replies = info_.protocol == Protocol::lmtp ? dialogue_.recipients().size() : 1;
-    if (!refusal) {
-        refusal = refusal_at_end(facts, *options_);
+    // What speaks against the content as a whole goes before what was noticed on the way: so the reply does not depend
+    // on where the network cut it.
+    if (auto by_content = sink ? refusal_at_end(facts, *options_) : std::nullopt) {
+        refusal = std::move(by_content);
     }
     deadline_ = SteadyClock::time_point::max();
     if (refusal) {
@@ -121,7 +123,8 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
     }
     if (taken) {
         ++messages_;
-        around_.messages.fetch_add(1, std::memory_order_relaxed);
+        commands_without_mail_ = 0;
+        around_.counters.messages.fetch_add(1, std::memory_order_relaxed);
     } else if (!answers.empty()) {
         around_.hooks.content_refused(info_, answers.front());
     }
@@ -140,14 +143,16 @@ asio::awaitable<void> Session::take_chunk(Bdat command) {
         chunks_->deadline = SteadyClock::now() + options_->limits.data_timeout;
         dialogue_.chunks_begin();
     }
-    deadline_ = chunks_->deadline;
+    wait_for_chunks();
     co_await receive_chunk(command.size);
     if (over_) {
         co_return;
     }
     chunks_->deadline = deadline_;
-    if (!chunks_->refusal) {
-        chunks_->refusal = content_refusal(chunks_->reader.facts(), options_->limits, options_->bare_newline);
+    if (chunks_->sink) {
+        if (auto by_content = content_refusal(chunks_->reader.facts(), options_->limits, options_->bare_newline)) {
+            chunks_->refusal = std::move(by_content);
+        }
     }
     if (command.last) {
         const std::unique_ptr<Chunks> chunks = std::move(chunks_);
@@ -179,10 +184,9 @@ asio::awaitable<void> Session::receive_chunk(std::uint64_t size) {
             }
         }
         const std::string_view part = input().substr(0, size);
+        chunks_->reader.feed(part, chunks_->held);
         if (chunks_->refusal) {
-            // Counted and forgotten.
-        } else {
-            chunks_->reader.feed(part, chunks_->held);
+            chunks_->held.clear();  // looked at and forgotten
         }
         size -= part.size();
         consume(part.size());
@@ -200,7 +204,7 @@ asio::awaitable<void> Session::receive_chunk(std::uint64_t size) {
 }
 
 asio::awaitable<void> Session::discard_chunk(std::uint64_t size, Reply reply) {
-    deadline_ = SteadyClock::now() + options_->limits.data_timeout;
+    wait_at_most(options_->limits.data_timeout);
     std::uint64_t discarded = 0;
     while (size > 0 && !over_) {
         if (begin_ == end_) {

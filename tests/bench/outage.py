@@ -1,7 +1,7 @@
 """What a store in trouble costs. Two measurements, each printed with what is required of it:
 
   hung    Two stores, one of which accepts and then says nothing: the p99 of the other's delivery latency (from the client's final dot to the
-          store's), against what it is alone; phases alternate in one run of the gateway.
+          store's), against what it is beside a store that is well; phases alternate in one run of the gateway.
   drain   Mail is queued for a store that is down. After its return (smtp-sink -L): when the drain starts, its rate, the connections it
           opens and the gateway's resident memory; beside it the bare tools, smtp-source into smtp-sink, as the ceiling.
 
@@ -35,7 +35,7 @@ class Gateway:
             config.write('listeners: [ { address: "127.0.0.1:%d" } ]\n' % self.port)
             config.write("queue: { path: %s/queue.db, minimum_free_disk: 1MiB }\n" % folder)
             config.write("limits: { connections_per_client: 1000 }\n")
-            config.write("domains: { %s }\n" % ", ".join("%s.example: { backend: %s }" % (name, name) for name in backends))
+            config.write("domains: { %s }\n" % ", ".join("%s.example: { backend: %s, recipients: any }" % (name, name) for name in backends))
             config.write("backends: { %s }\n" % ", ".join(
                 '%s: { endpoints: ["127.0.0.1:%d"] }' % item for item in backends.items()))
         self.program = None
@@ -57,13 +57,25 @@ class Gateway:
                     values[line[:5]] = int(line.split()[1]) * 1024
         return values["VmRSS"], values["VmHWM"]
 
-    def queued(self):
+    def whole_status(self):
         done = subprocess.run([self.binary, "status", "--json", "-c", self.config], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)["queue"]["messages"]
+        return json.loads(done.stdout)
+
+    def status(self):
+        return self.whole_status()["queue"]
+
+    def queued(self):
+        return self.status()["messages"]
+
+    def recipients(self):
+        """How many are in each state."""
+        return self.status()["recipients"]
 
 
 class TimingStore(threading.Thread):
     """An LMTP store that notes when the content of each message was complete, by its Subject."""
+
+    recipient = b"250 ok"  # what it says to RCPT
 
     def __init__(self, silent=False):
         super().__init__(daemon=True)
@@ -91,6 +103,10 @@ class TimingStore(threading.Thread):
             verb = line[:4].upper()
             if verb == b"LHLO":
                 stream.write(b"250-store\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
+            elif verb == b"RCPT":
+                stream.write(self.recipient + b"\r\n")
+            elif verb == b"DATA" and self.recipient.startswith(b"5"):
+                stream.write(b"503 5.5.1 no recipients\r\n")
             elif verb == b"DATA":
                 stream.write(b"354 go\r\n")
                 stream.flush()
@@ -147,8 +163,8 @@ def p99(values):
 
 
 def hung(options, folder):
-    well, silent = TimingStore(), TimingStore(silent=True)
-    gateway = Gateway(options.binary, folder, {"well": well.port, "hung": silent.port})
+    well, silent, third = TimingStore(), TimingStore(silent=True), TimingStore()
+    gateway = Gateway(options.binary, folder, {"well": well.port, "hung": silent.port, "third": third.port})
     gateway.start()
     client, other = Client(gateway.port), Client(gateway.port)
     count = options.messages or 1500
@@ -162,10 +178,8 @@ def hung(options, folder):
                     number += 1
                     token = b"%d" % number
                     sent[token] = client.send("well.example", token)
-                    if phase == "beside":
-                        other.send("hung.example", b"h" + token)
-                    else:
-                        other.say(b"NOOP\r\n", b"250")
+                    # The same load in both phases; only that in one of them the other store is a well one.
+                    other.send("hung.example" if phase == "beside" else "third.example", b"h" + token)
                     time.sleep(0.002)
                 wait_until(lambda: all(token in well.arrived for token in sent), "deliveries")
                 latencies[phase] += [well.arrived[token] - when for token, when in sent.items()]

@@ -14,7 +14,7 @@ build=${POSTERN_BUILD_DIR:-$root/build}
 mkdir -p "$(dirname "$build")"
 
 "$root/deploy/packages.sh" test
-cmake -G Ninja -S "$root" -B "$build" -DPOSTERN_TESTS=ON > "$build.cmake.log" 2>&1 || { cat "$build.cmake.log" >&2; exit 1; }
+cmake -G Ninja -S "$root" -B "$build" -DPOSTERN_TESTS=ON -DPOSTERN_UNITY=ON > "$build.cmake.log" 2>&1 || { cat "$build.cmake.log" >&2; exit 1; }
 grep -q '^CMAKE_BUILD_TYPE:.*=\(Release\)\?$' "$build/CMakeCache.txt" && grep -q '^POSTERN_SANITIZE:.*=$' "$build/CMakeCache.txt" || {
   echo "run.sh: $build is not a plain release build" >&2
   exit 1

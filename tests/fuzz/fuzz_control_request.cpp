@@ -16,6 +16,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             std::abort();
         }
     }
+    if (const auto history = decode_history_search(text)) {
+        const std::string written = encode_history_search(*history);
+        const auto again = decode_history_search(written);
+        if (!again || encode_history_search(*again) != written) {
+            std::abort();
+        }
+        static_cast<void>(describe(history->filter));
+    }
     static_cast<void>(decode_apply(Verb::hold, text));
     static_cast<void>(decode_shape_request(text));
     if (const auto message = decode_message(text)) {
@@ -46,7 +54,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     static_cast<void>(decode_probe(text));
     static_cast<void>(decode_backend_change(text));
     static_cast<void>(decode_status(text));
-    static_cast<void>(decode_history_event(text));
+    if (const auto event = decode_history_event(text)) {
+        const auto again = decode_history_event(encode(*event));
+        if (!again || encode(*again) != encode(*event)) {
+            std::abort();
+        }
+    }
     static_cast<void>(decode_outcome(text));
     static_cast<void>(decode_failure(text));
     return 0;

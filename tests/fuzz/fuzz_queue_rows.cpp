@@ -77,7 +77,7 @@ void check(const Envelope& envelope) {
 }
 
 void check(const Recipient& recipient) {
-    POSTERN_EXPECT(recipient.state <= RecipientState::removed);
+    POSTERN_EXPECT(recipient.state <= last_recipient_state);
     POSTERN_EXPECT(static_cast<unsigned>(recipient.dsn.notify) < 16);
     POSTERN_EXPECT(mail::Mailbox::parse(recipient.address.to_string(), mail::Utf8::allowed).has_value());
 }

@@ -30,14 +30,24 @@ def wait_until(condition, what, patience=PATIENCE):
     raise AssertionError("never happened: " + what)
 
 
+def ask(stream, text):
+    """Says it, and returns the last line of the reply."""
+    stream.write(text)
+    stream.flush()
+    while True:
+        line = stream.readline()
+        if line[3:4] != b"-":
+            return line
+
+
 class Process:
     """One program with its log kept in a file."""
 
-    def __init__(self, arguments, log):
+    def __init__(self, arguments, log, **options):
         self.log = str(log)
         self.output = open(self.log, "ab")
         self.start = os.path.getsize(self.log)
-        self.process = subprocess.Popen(arguments, stdout=self.output, stderr=self.output)
+        self.process = subprocess.Popen(arguments, stdout=self.output, stderr=self.output, **options)
 
     def text(self):
         with open(self.log, errors="replace") as log:
@@ -61,7 +71,7 @@ class Process:
 
 
 class Gateway:
-    def __init__(self, folder, endpoints, extra=""):
+    def __init__(self, folder, endpoints, extra="", recipients="any", listener=""):
         self.folder = folder
         self.port = free_port()
         self.config = folder / "postern.yaml"
@@ -69,13 +79,15 @@ class Gateway:
 hostname: mx.example.com
 listeners:
   - address: "127.0.0.1:{self.port}"
+    {listener}
 queue: {{ path: {folder}/queue.db, minimum_free_disk: 1MiB }}
 domains:
-  example.com: {{ backend: stores }}
+  example.com: {{ backend: stores, recipients: {recipients} }}
 backends:
   stores: {{ endpoints: {json.dumps(endpoints)} }}
 retry: {{ first: 1s, maximum: 2s }}
 limits: {{ connections_per_client: 500 }}
+screening: {{ reverse_names: off, sender_domains: off }}
 {extra}
 """)
         self.process = None
@@ -102,15 +114,18 @@ limits: {{ connections_per_client: 500 }}
 class MemoryStore(threading.Thread):
     """An LMTP store that remembers which tokens each recipient got. Local parts: full-* 452, gone-* 550, else 250."""
 
+    host = "127.0.0.1"
+    greeting = "250-store\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES"
+
     def __init__(self, port=None):
         super().__init__(daemon=True)
         self.port = port or free_port()
         self.received = {}  # (token, recipient) -> times
         self.contents = []
         self.lock = threading.Lock()
-        self.listener = socket.socket()
+        self.listener = socket.socket(socket.AF_INET6 if ":" in self.host else socket.AF_INET)
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self.listener.bind(("127.0.0.1", self.port))
+        self.listener.bind((self.host, self.port))
         self.listener.listen(200)
         self.open = []
         self.start()
@@ -149,14 +164,13 @@ class MemoryStore(threading.Thread):
             for line in stream:
                 verb = line[:4].upper()
                 if verb == b"LHLO":
-                    say("250-store\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES")
+                    say(self.greeting)
                 elif verb == b"RCPT":
                     recipient = line.split(b"<")[1].split(b">")[0].decode()
-                    if recipient.startswith("gone-"):
-                        say("550 5.1.1 unknown")
-                    else:
+                    answer = self.answer_rcpt(recipient)
+                    if answer.startswith("2"):
                         recipients.append(recipient)
-                        say("250 2.1.5 ok")
+                    say(answer)
                 elif verb == b"DATA":
                     if not recipients:
                         say("503 5.5.1 no recipients")
@@ -169,6 +183,8 @@ class MemoryStore(threading.Thread):
                         if part == b".\r\n":
                             break
                         content.append(part[1:] if part.startswith(b".") else part)
+                    else:
+                        return  # the client has gone in the midst of it
                     self.take(b"".join(content), recipients, say)
                     recipients = []
                 elif verb == b"QUIT":
@@ -184,6 +200,9 @@ class MemoryStore(threading.Thread):
             pass
         finally:
             client.close()
+
+    def answer_rcpt(self, recipient):
+        return "550 5.1.1 unknown" if recipient.startswith("gone-") else "250 2.1.5 ok"
 
     def take(self, content, recipients, say):
         token = re.search(rb"^Subject: (.*)\r$", content, re.M)

@@ -28,7 +28,7 @@ def two_backends(gateway, first, second, first_extra="", domains=None):
     head, _, tail = text.partition("domains:")
     tail = tail[tail.index("retry:"):]
     domains = domains or {"example.com": "first", "example.net": "second"}
-    gateway.config.write_text(head + "domains:\n" + "".join(f"  {name}: {{ backend: {backend} }}\n" for name, backend in domains.items())
+    gateway.config.write_text(head + "domains:\n" + "".join(f"  {name}: {{ backend: {backend}, recipients: any }}\n" for name, backend in domains.items())
                               + f"backends:\n  first: {{ endpoints: [\"127.0.0.1:{first}\"]{first_extra} }}\n"
                               + f"  second: {{ endpoints: [\"127.0.0.1:{second}\"] }}\n" + tail)
 

@@ -2,12 +2,13 @@
 million is tests/bench/million.sh's to say."""
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 
 import pytest
 
-from conftest import POSTERN, Gateway, wait_until
+from conftest import PATIENCE, POSTERN, Gateway, MemoryStore, ask, wait_until
 from test_operation import send
 
 FILL = os.environ.get("POSTERN_FILL_QUEUE", os.path.join(os.path.dirname(POSTERN), "../../tests/bench/postern_fill_queue"))
@@ -20,7 +21,7 @@ def large(tmp_path, store):
     if not os.path.exists(FILL):
         pytest.skip("postern_fill_queue is not built")
     made = Gateway(tmp_path, [f"127.0.0.1:{store.port}"])
-    made.config.write_text(made.config.read_text().replace("domains:", 'domains:\n  "*.example.com": { backend: stores }'))
+    made.config.write_text(made.config.read_text().replace("\ndomains:", '\ndomains:\n  "*.example.com": { backend: stores }'))
     subprocess.run([FILL, "--messages", str(MESSAGES), "--recipients", str(RECIPIENTS), "--domains", "7", "--due-from", "60", "--due-to", "120",
                     str(tmp_path / "queue.db")], check=True)
     made.start()
@@ -105,3 +106,33 @@ def test_a_damaged_message_is_held_with_an_alarm_and_never_delivered(tmp_path, s
     with store.lock:
         assert {token for token, _ in store.received} == {"message-4", "message-5"}
     assert gateway.stop() == 0
+
+
+def test_a_message_to_more_recipients_than_sixteen_bits_count(tmp_path):
+    count = 66_000
+    store = MemoryStore()
+    gateway = Gateway(tmp_path, [f"127.0.0.1:{store.port}"])
+    gateway.config.write_text(gateway.config.read_text().replace("limits: {", f"limits: {{ recipients_per_message: {count}, "))
+    gateway.start()
+    names = [f"u{number}" for number in range(count - 1)] + ["gone-last"]
+    with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as client, client.makefile("rwb") as stream:
+        assert stream.readline().startswith(b"220 ")
+        assert ask(stream, b"EHLO client.example.org\r\n").startswith(b"250 ")
+        assert ask(stream, b"MAIL FROM:<a@example.org>\r\n").startswith(b"250 ")
+        for begin in range(0, count, 500):
+            block = names[begin:begin + 500]
+            stream.write(b"".join(b"RCPT TO:<%s@example.com>\r\n" % name.encode() for name in block))
+            stream.flush()
+            assert all(stream.readline().startswith(b"250 ") for _ in block)
+        assert ask(stream, b"RCPT TO:<one-more@example.com>\r\n").startswith(b"452 4.5.3")
+        assert ask(stream, b"DATA\r\n").startswith(b"354 ")
+        assert ask(stream, b"Subject: many\r\n\r\nx\r\n.\r\n").startswith(b"250 2.0.0 ")
+    def all_are_done():
+        recipients = json.loads(gateway.run("status", "--json").stdout)["queue"]["recipients"]
+        return {state: number for state, number in recipients.items() if number and state != "delivered"} == {"parked": 1}
+
+    wait_until(all_are_done, "all but one to be delivered")
+    assert gateway.states()["gone-last@example.com"] == "parked"
+    assert len(store.received) == count - 1 and set(store.received.values()) == {1}
+    assert gateway.stop() == 0
+    store.close()

@@ -80,3 +80,38 @@ def test_mail_flows_within_seconds_of_the_stores_return(gateway, store):
     print("delivered %.1f s after the store's return" % (time.monotonic() - returned))
     wait_until(lambda: gateway.list() == [], "empty queue")
     again.close()
+
+
+def test_a_queue_moved_away_takes_nothing_in_until_it_is_back(gateway, store):
+    queue, aside = gateway.folder / "queue.db", gateway.folder / "aside.db"
+
+    def answer():
+        with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+            client.ehlo("x.example.org")
+            code = client.mail("a@example.org")[0]
+            if code != 250:
+                return code
+            client.rcpt("late@example.com")
+            try:
+                return client.data("Subject: x\r\n\r\nx\r\n")[0]
+            except smtplib.SMTPDataError as refused:  # another flush has noticed it before the content
+                return refused.smtp_code
+
+    store.close()
+    send(gateway, ["early@example.com"])
+    gateway.process.await_line(" endpoint_down ")
+    queue.rename(aside)
+    assert answer() == 451, "noticed at the flush"
+    assert answer() == 451
+    gateway.process.await_line(" queue_closed ")
+    assert f"{queue} was moved away or deleted" in gateway.run("status").stderr
+    again = MemoryStore(store.port)
+    wait_until(lambda: [to for _, to in again.received] == ["early@example.com"], "delivered from the file that is open")
+    assert not queue.exists(), "an empty queue was made in its place"
+    aside.rename(queue)
+    gateway.process.await_line(" queue_reopened ")
+    assert answer() == 250
+    wait_until(lambda: len(again.received) == 2 and gateway.states() == {}, "delivered")
+    assert gateway.stop() == 0
+    again.close()
+    assert gateway.states() == {}

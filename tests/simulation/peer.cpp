@@ -8,9 +8,9 @@ namespace postern::simulation {
 
 const char* to_string(Mood mood) {
     constexpr const char* names[moods] = {
-        "well",      "slow",          "dead",         "black_hole",      "silent",   "bad_greeting",
-        "bad_hello", "shutting_down", "half_closing", "mute_after_data", "once",     "one_more",
-        "one_fewer", "garbage",       "lying",        "flapping",        "deferring"};
+        "well",      "slow",          "dead",         "black_hole",      "silent",    "bad_greeting",
+        "bad_hello", "shutting_down", "half_closing", "mute_after_data", "once",      "one_more",
+        "one_fewer", "garbage",       "lying",        "flapping",        "deferring", "denying"};
     return names[static_cast<std::size_t>(mood)];
 }
 
@@ -98,6 +98,9 @@ void Session::reset() {
 }
 
 void Session::refuse(const std::string& address) {
+    if (token_ == report_token) {
+        return peer_.truth_.report_refused(address);  // which of those to this address is not known yet
+    }
     if (Fact* const fact = peer_.truth_.by_token(token_).find(address)) {
         fact->refused_for_good = true;
     }
@@ -112,11 +115,14 @@ std::string Session::verdict(const std::string& address) {
     if (peer_.dictated.count(address) != 0) {
         return "250 2.1.5 ok";
     }
-    if (address.rfind("nobody", 0) == 0) {
+    if (peer_.mood == Mood::denying || address.rfind("nobody", 0) == 0) {
         return "550 5.1.1 no such user";
     }
     if (address.rfind("full", 0) == 0 && peer_.timeline_.now() / 600'000 % 2 == 0) {
         return "452 4.2.2 mailbox full";
+    }
+    if (random.chance(2)) {
+        return "452 4.5.3 too many recipients";
     }
     return random.chance(3) ? "451 4.3.0 busy" : "250 2.1.5 ok";
 }
@@ -179,7 +185,7 @@ void Session::command(const std::string& line) {
     }
     if (line.rfind("MAIL FROM:<", 0) == 0) {
         reset();
-        token_ = std::strtoll(line.c_str() + 12, nullptr, 10);  // MAIL FROM:<t123@...
+        token_ = line[11] == '>' ? report_token : std::strtoll(line.c_str() + 12, nullptr, 10);  // MAIL FROM:<t123@...
         if (peer_.mood == Mood::deferring && random.chance(30)) {
             return reply("451 4.3.0 not now");
         }
@@ -230,7 +236,7 @@ void Session::content_ends() {
     }
     const std::vector<std::string> accepted = std::exchange(accepted_, {});
     const std::string content = std::exchange(content_, {});
-    const Token token = token_;
+    const Token token = token_ == report_token ? peer_.truth_.by_content(content).token : token_;
     Random& random = peer_.random_;
     const std::size_t silent_from =
         peer_.mood == Mood::mute_after_data && random.chance(50) ? random.below(accepted.size()) : accepted.size();

@@ -33,8 +33,9 @@ enum class Mood : std::uint8_t {
     lying,            ///< takes the content and says 450; refuses MAIL as out of sequence, or DATA after all
     flapping,         ///< dead and well by turns
     deferring,        ///< 4xx for everything
+    denying,          ///< knows nobody: its directory is broken
 };
-constexpr int moods = 17;
+constexpr int moods = 18;
 [[nodiscard]] const char* to_string(Mood mood);
 
 /// A verdict that a pattern test dictates for one recipient after the data.
@@ -96,6 +97,7 @@ private:
     std::string content_;
     std::uint64_t counted_left_ = 0;
     Phase phase_ = Phase::commands;
+    static constexpr Token report_token = -1;  ///< the null sender's: its content tells which it is
     Token token_ = 0;
     bool in_mail_ = false;
     bool over_ = false;

@@ -73,9 +73,21 @@ struct Process::Lease {
     std::shared_ptr<Wire> wire;
 };
 
+namespace {
+
+std::shared_ptr<const bounce::Rules> rules(delivery::Route route) {
+    bounce::ReportOptions report("mx.test", *mail::Mailbox::parse("postmaster@mx.test", mail::Utf8::refused));
+    auto made = std::make_shared<bounce::Rules>(std::move(report));
+    made->way_to = std::move(route);
+    return made;
+}
+
+}  // namespace
+
 Process::Process(Surroundings& around, delivery::Options options, delivery::Route route)
     : around_(around),
       options_(options),
+      reporter_(around.timeline, rules(route)),
       scheduler_(*this, *this, std::move(options), std::move(route)),
       ledger_(*this) {}
 
@@ -101,6 +113,9 @@ bool Process::begin() {
     options.minimum_free_disk = 0;
     options.by_hand = true;
     options.hand_over_budget = 4096;
+    options.checkpoint_pages = 32;
+    options.stretch = 3;  // so that everything happens between two of them
+    options.reporter = this;
     auto opened = queue::SqliteStore::open(options, around_.timeline, *this);
     if (opened.has_error()) {
         if (!around_.disk.is_down() && opened.error().kind != queue::OpenError::Kind::io) {
@@ -161,7 +176,9 @@ void Process::work_soon() {
                 work_soon();
                 return;
             }
-            store_->work(true);
+            if (store_->work(true)) {
+                work_soon();
+            }
             later(around_.random.between(1, 100), [this] { store_->work_on_history(); });
             if (!healthy_) {
                 later(300, [this] { work_soon(); });
@@ -173,6 +190,9 @@ void Process::work_soon() {
 void Process::committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages) {
     if (around_.disk.is_down()) {
         return;
+    }
+    for (const auto& message : messages) {
+        around_.truth.report_committed(message->envelope.id);
     }
     after_store([this, messages = std::move(messages)] {
         for (const auto& message : messages) {
@@ -197,6 +217,51 @@ void Process::health_changed(const std::string& error) {
     });
 }
 
+void Process::put_off() {
+    after_store([this] {
+        scheduler_.look_everywhere();
+        pump_soon();
+    });
+}
+
+queue::Reporter::Answer Process::decide(const Case& about) {
+    Answer answer = reporter_.decide(about);
+    if (answer.report) {
+        around_.truth.report_made(about, *answer.report);
+    }
+    return answer;
+}
+
+std::optional<std::vector<queue::RecipientUpdate>> Process::as_recorded(
+    const std::vector<queue::RecipientUpdate>& updates) {
+    std::vector<queue::RecipientUpdate> recorded;
+    for (queue::RecipientUpdate update : updates) {
+        const auto telling = std::exchange(update.telling, std::nullopt);
+        if (telling && !telling->changes_all) {
+            continue;
+        }
+        if (telling && telling->notice == queue::Notice::failed) {
+            auto opened = queue::open_reader(around_.queue_path);
+            if (opened.has_error()) {
+                return std::nullopt;
+            }
+            const auto message = (*opened)->find(update.message);
+            if (message.has_error() && message.error() != queue::ReadError::not_found) {
+                return std::nullopt;
+            }
+            update.state = queue::RecipientState::returned;
+            if (message.has_value()) {
+                const queue::Recipient& row = message->recipients.at(update.ordinal);
+                update.state = row.state;
+                update.next_attempt_at = row.next_attempt_at;
+                update.last_reply = row.last_reply;
+            }
+        }
+        recorded.push_back(std::move(update));
+    }
+    return recorded;
+}
+
 void Process::take_marks() {
     store_->load_marks([this](Result<std::vector<queue::BackendMark>, StoreStatus> marks) {
         if (around_.disk.is_down()) {
@@ -207,6 +272,11 @@ void Process::take_marks() {
             if (answer->has_error()) {
                 later(1000, [this] { take_marks(); });
                 return;
+            }
+            for (const queue::BackendMark& mark : **answer) {
+                if (mark.kind == queue::BackendMark::Kind::brake) {
+                    braked_.insert(mark.backend);
+                }
             }
             scheduler_.begin(**answer, now());
             pump_soon();
@@ -226,6 +296,24 @@ void Process::load_old(const std::string& backend, queue::MessageId before, std:
         }
         after_store([this, backend, answer] {
             scheduler_.loaded_old(backend, std::move(*answer), now());
+            pump_soon();
+        });
+    });
+    work_soon();
+}
+
+void Process::load_late(const std::string& backend, queue::MessageId after, queue::MessageId before,
+                        std::size_t limit) {
+    store_->load_late(backend, after, before, limit, [this, backend](Result<queue::DuePage, StoreStatus> page) {
+        if (around_.disk.is_down()) {
+            return;
+        }
+        auto answer = std::make_shared<queue::DuePage>();
+        if (page.has_value()) {
+            *answer = std::move(*page);
+        }
+        after_store([this, backend, answer] {
+            scheduler_.loaded_late(backend, std::move(*answer), now());
             pump_soon();
         });
     });
@@ -259,9 +347,12 @@ void Process::survey() {
     later(around_.random.between(0, 5), [this] {
         auto opened = queue::open_reader(around_.queue_path);
         if (opened.has_value()) {
-            const auto cells = (*opened)->backlog();
-            if (cells.has_value()) {
-                scheduler_.surveyed(*cells, now());
+            const auto survey = (*opened)->backlog();
+            if (survey.has_value()) {
+                if (!survey->miscount.is_none()) {
+                    throw Violation("the store has counted wrong: " + survey->miscount.describe());
+                }
+                scheduler_.surveyed(survey->cells, now());
                 pump_soon();
                 return;
             }
@@ -271,14 +362,14 @@ void Process::survey() {
     });
 }
 
-void Process::reassign(const std::string& domain, const std::string& from, const std::string& to) {
-    store_->reassign(domain, from, to, [this, domain, from, to](Result<std::size_t, StoreStatus> count) {
+void Process::reassign(const std::string& from, const queue::DomainMoves& moves) {
+    store_->reassign(from, moves, [this, moves](Result<std::size_t, StoreStatus> count) {
         if (around_.disk.is_down()) {
             return;
         }
-        const std::size_t moved = count.has_value() ? *count : 0;
-        after_store([this, domain, from, to, moved] {
-            scheduler_.reassigned(domain, from, to, moved);
+        const std::optional<std::size_t> moved = count.has_value() ? std::optional(*count) : std::nullopt;
+        after_store([this, moves, moved] {
+            scheduler_.reassigned(moves, moved, now());
             pump_soon();
         });
     });
@@ -308,6 +399,10 @@ void Process::record(queue::RecipientUpdate update, std::optional<queue::History
     ledger_.record(std::move(update), std::move(event));
 }
 
+void Process::record_at_end(std::uint64_t plan, queue::RecipientUpdate update, queue::HistoryEvent event) {
+    ledger_.record_at_end(plan, std::move(update), std::move(event));
+}
+
 void Process::submit(const std::shared_ptr<Recording>& recording) {
     if (!recording->refused) {
         around_.truth.submitted(recording->updates);
@@ -317,7 +412,9 @@ void Process::submit(const std::shared_ptr<Recording>& recording) {
             return;
         }
         if (status == StoreStatus::stored) {
-            around_.truth.recorded(recording->updates);
+            if (const auto recorded = as_recorded(recording->updates)) {
+                around_.truth.recorded(*recorded);
+            }
         }
         after_store([this, recording, status] {
             ledger_.recorded(recording, status);
@@ -336,7 +433,8 @@ void Process::submit(const std::shared_ptr<Recording>& recording) {
 
 // ---- Accepting ----
 
-void Process::accept(const std::vector<queue::Recipient>& recipients, std::size_t parts, const std::string& body) {
+void Process::accept(const std::vector<queue::Recipient>& recipients, std::size_t parts, const std::string& body,
+                     queue::Origin origin) {
     if (store_->admit(0) != StoreStatus::stored) {
         return;
     }
@@ -347,8 +445,10 @@ void Process::accept(const std::vector<queue::Recipient>& recipients, std::size_
     for (const queue::Recipient& recipient : recipients) {
         addresses.push_back(recipient.address.to_string());
     }
-    const MessageFact& fact = around_.truth.begin(id, body, addresses);
+    MessageFact& fact = around_.truth.begin(id, body, addresses);
+    fact.is_trusted = origin == queue::Origin::trusted;
     queue::Envelope envelope;
+    envelope.origin = origin;
     envelope.received_at = around_.timeline.wall();
     envelope.sender = mail::ReversePath(
         *mail::Mailbox::parse("t" + std::to_string(fact.token) + "@sender.test", mail::Utf8::refused));
@@ -427,6 +527,14 @@ void Process::order(delivery::Order order, queue::MessageId message, queue::Ordi
     });
 }
 
+void Process::order(delivery::BackendOrder order, const std::string& backend) {
+    const auto ordered = scheduler_.order(order, backend, "somebody", "a reason", now());
+    if (order != delivery::BackendOrder::release_brake && ordered == Scheduler::Ordered::done) {
+        around_.truth.pause_ordered(backend, order == delivery::BackendOrder::pause);
+    }
+    pump_soon();
+}
+
 void Process::reconfigure(delivery::Options options, delivery::Route route) {
     options_ = options;
     scheduler_.reconfigure(std::move(options), std::move(route), now());
@@ -448,6 +556,7 @@ void Process::check_memory() const {
 }
 
 void Process::start(std::shared_ptr<const Plan> plan) {
+    around_.truth.plan_begins(plan->backend);
     std::string line =
         "plan " + std::to_string(plan->number) + " to " + plan->endpoint.to_string() + ": " + plan->message.to_string();
     for (const queue::Recipient& recipient : plan->recipients) {
@@ -800,6 +909,10 @@ void Process::recipient(const delivery::RecipientEvent& event) {
     around_.trace(std::string(event.event) + ' ' + event.message.to_string() + ' ' +
                   std::to_string(event.recipient.ordinal) + " \"" + event.recipient.last_reply + "\" next " +
                   queue::to_rfc3339(event.recipient.next_attempt_at));
+    const std::string& backend = event.recipient.backend;
+    if (event.event == "failed" && braked_.contains(backend) && options_.backends[backend].brake.on) {
+        throw Violation("17: failed for good at " + backend + ", whose brake is on: " + event.message.to_string());
+    }
 }
 void Process::endpoint_down(const std::string&, const std::string& endpoint, const std::string& why) {
     around_.trace("down " + endpoint + ": " + why);
@@ -808,10 +921,17 @@ void Process::endpoint_up(const std::string&, const std::string& endpoint) { aro
 void Process::backend(const delivery::BackendEvent& event) {
     around_.trace(std::string(delivery::to_string(event.kind)) + ' ' + event.backend + ' ' + event.endpoint + ' ' +
                   event.about + ' ' + event.reason);
+    if (event.kind == delivery::BackendEvent::Kind::brake_on) {
+        braked_.insert(event.backend);
+        ++around_.truth.counts.brakes;
+    } else if (event.kind == delivery::BackendEvent::Kind::brake_off) {
+        braked_.erase(event.backend);
+    }
 }
 void Process::damaged(queue::MessageId message, const std::string& detail) {
     throw Violation("1: damaged in the queue: " + message.to_string() + ": " + detail);
 }
+void Process::recounted(const std::string& changes) { around_.trace("recounted: " + changes); }
 void Process::problem(const std::string& text) { around_.trace("problem: " + text); }
 
 }  // namespace postern::simulation

@@ -7,10 +7,12 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "disk.hpp"
+#include "gateway/bounce/reporter.hpp"
 #include "gateway/delivery/results_ledger.hpp"
 #include "gateway/delivery/scheduler.hpp"
 #include "lmtp-client/detail/dialogue.hpp"
@@ -34,7 +36,8 @@ struct Surroundings {
 class Process final : public delivery::Host,
                       public delivery::ResultsLedger::Host,
                       public delivery::Events,
-                      public queue::StoreListener {
+                      public queue::StoreListener,
+                      public queue::Reporter {
 public:
     Process(Surroundings& around, delivery::Options options, delivery::Route route);
     ~Process() override;
@@ -44,10 +47,13 @@ public:
     /// What the queue holds, each message verified. nullopt: it cannot be read now.
     [[nodiscard]] std::optional<std::vector<queue::QueuedMessage>> read_all();
 
-    void accept(const std::vector<queue::Recipient>& recipients, std::size_t parts, const std::string& body);
+    void accept(const std::vector<queue::Recipient>& recipients, std::size_t parts, const std::string& body,
+                queue::Origin origin);
     void order(delivery::Order order, queue::MessageId message, queue::Ordinal ordinal);
+    void order(delivery::BackendOrder order, const std::string& backend);
     void reconfigure(delivery::Options options, delivery::Route route);
     [[nodiscard]] bool is_recording() const { return ledger_.is_recording() && healthy_; }
+    [[nodiscard]] bool has_recorded_all() const { return ledger_.is_idle(); }
     [[nodiscard]] bool is_idle() const { return scheduler_.in_flight() == 0 && ledger_.is_idle(); }
     /// Invariant 11.
     void check_memory() const;
@@ -60,10 +66,13 @@ public:
               std::size_t limit) override;
     void load_old(const std::string& backend, queue::MessageId before, std::size_t limit) override;
     void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) override;
+    void record_at_end(std::uint64_t plan, queue::RecipientUpdate update, queue::HistoryEvent event) override;
+    void load_late(const std::string& backend, queue::MessageId after, queue::MessageId before,
+                   std::size_t limit) override;
     void call_waiting(const std::string& backend, const std::string& mailbox, queue::Instant at,
                       std::size_t limit) override;
     void survey() override;
-    void reassign(const std::string& domain, const std::string& from, const std::string& to) override;
+    void reassign(const std::string& from, const queue::DomainMoves& moves) override;
     void mark(queue::BackendMark mark, bool set) override { ledger_.mark(std::move(mark), set); }
     void refuse(const std::map<std::string, std::string>&) override {}
     // delivery::ResultsLedger::Host
@@ -75,11 +84,16 @@ public:
     void endpoint_up(const std::string& backend, const std::string& endpoint) override;
     void backend(const delivery::BackendEvent& event) override;
     void damaged(queue::MessageId message, const std::string& detail) override;
+    void recounted(const std::string& changes) override;
     void problem(const std::string& text) override;
+    // queue::Reporter: the gateway's own, watched
+    [[nodiscard]] Answer decide(const Case& about) override;
+    [[nodiscard]] std::size_t content_octets_max() const override { return reporter_.content_octets_max(); }
     // queue::StoreListener
     void committed(std::vector<std::shared_ptr<const queue::CommittedMessage>> messages) override;
     void batch_done() override {}
     void health_changed(const std::string& error) override;
+    void put_off() override;
 
 private:
     struct Wire;
@@ -101,6 +115,9 @@ private:
     void pump();
     [[nodiscard]] delivery::Now now() const { return {around_.timeline.wall(), around_.timeline.steady()}; }
 
+    /// The updates as they are in the file, for those whose state the reporter has decided. nullopt: it cannot be read.
+    [[nodiscard]] std::optional<std::vector<queue::RecipientUpdate>> as_recorded(
+        const std::vector<queue::RecipientUpdate>& updates);
     void take_marks();
     void append(queue::MessageId id, std::size_t parts, const Sending& rest);
     void read_and_run(std::shared_ptr<const delivery::Plan> plan);
@@ -117,11 +134,13 @@ private:
     std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
     delivery::Options options_;
     std::map<std::string, std::vector<std::shared_ptr<Wire>>> idle_;
+    bounce::Reporter reporter_;
     std::unique_ptr<queue::SqliteStore> store_;
     std::unique_ptr<queue::Reader> reader_;
     std::map<std::int64_t, std::unique_ptr<queue::IncomingMessage>> incoming_;  ///< by id
     delivery::Scheduler scheduler_;
     delivery::ResultsLedger ledger_;
+    std::set<std::string> braked_;
     bool healthy_ = true;
     bool work_pending_ = false;
     bool pump_pending_ = false;

@@ -2,10 +2,17 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 namespace postern::simulation {
 
 using queue::RecipientState;
+
+namespace {
+
+constexpr Timeline::Milliseconds unnoticed_jump = 2 * 60'000;
+
+}  // namespace
 
 void Counts::add(const Counts& other) {
     messages += other.messages;
@@ -19,10 +26,14 @@ void Counts::add(const Counts& other) {
     restarts += other.restarts;
     disk_errors += other.disk_errors;
     parked += other.parked;
+    returned += other.returned;
+    reports += other.reports;
     held += other.held;
     removed += other.removed;
     delivered += other.delivered;
     connects += other.connects;
+    pauses += other.pauses;
+    brakes += other.brakes;
     checks += other.checks;
 }
 
@@ -32,6 +43,7 @@ MessageFact& Truth::begin(queue::MessageId id, std::string content, const std::v
     message.token = token;
     message.id = id;
     message.content = std::move(content);
+    message.begun = timeline_.now();
     for (const std::string& address : addresses) {
         Fact fact;
         fact.address = address;
@@ -47,6 +59,47 @@ MessageFact& Truth::begin(queue::MessageId id, std::string content, const std::v
     ++counts.messages;
     counts.recipients += addresses.size();
     return message;
+}
+
+void Truth::report_made(const queue::Reporter::Case& about, const queue::CommittedMessage& report) {
+    const Token token = by_id(about.envelope.id).token;
+    if (by_token(token).about) {
+        broken(16, "a report about a report", by_token(token), nullptr);
+    }
+    MessageFact& made = begin(report.envelope.id, *report.content, {report.recipients.front().address.to_string()});
+    made.about = token;
+    made.notice = about.notice;
+    for (const queue::Reporter::Told& told : about.recipients) {
+        made.told.push_back(told.recipient.ordinal);
+    }
+}
+
+void Truth::report_committed(queue::MessageId id) {
+    MessageFact& report = by_id(id);
+    if (report.about && report.answer != MessageFact::Answer::accepted) {
+        report.answer = MessageFact::Answer::accepted;
+        ++counts.reports;
+    }
+}
+
+void Truth::report_refused(const std::string& address) {
+    for (auto& [token, message] : messages_) {
+        Fact* const fact = message.about ? message.find(address) : nullptr;
+        if (fact != nullptr) {
+            fact->refused_for_good = true;
+        }
+    }
+}
+
+MessageFact& Truth::by_content(const std::string& content) {
+    constexpr std::string_view field = "\r\nMessage-ID: <";
+    const std::size_t at = content.find(field);
+    const auto id =
+        at == std::string::npos ? std::nullopt : queue::MessageId::parse(content.substr(at + field.size(), 13));
+    if (!id) {
+        throw Violation("10: a store got from nobody what is no report");
+    }
+    return by_id(*id);
 }
 
 MessageFact& Truth::by_token(Token token) {
@@ -98,6 +151,7 @@ void Truth::attempt_begins(queue::MessageId id, const queue::Recipient& recipien
     Fact& fact = this->fact(id, recipient.ordinal);
     ++counts.attempts;
     counts.checks += 4;
+    report_committed(id);
     if (fact.in_flight) {
         broken(6, "tried twice at once", message, &fact);
     }
@@ -157,7 +211,11 @@ void Truth::success_seen(queue::MessageId id, queue::Ordinal ordinal, std::uint6
 void Truth::submitted(const std::vector<queue::RecipientUpdate>& updates) {
     for (const queue::RecipientUpdate& update : updates) {
         Fact& fact = this->fact(update.message, update.ordinal);
-        counts.checks += 2;
+        counts.checks += 3;
+        const Timeline::Milliseconds lived = timeline_.now() - by_id(update.message).begun + jumped_before_;
+        if (update.telling && update.telling->expired && lived + unnoticed_jump < expire) {
+            broken(18, "expired after " + std::to_string(lived) + " ms", by_id(update.message), &fact);
+        }
         if (update.failed && !fact.refused_for_good) {
             broken(9, "failed without a store's word: " + update.last_reply, by_id(update.message), &fact);
         }
@@ -185,7 +243,32 @@ void Truth::recorded(const std::vector<queue::RecipientUpdate>& updates) {
     }
 }
 
-void Truth::clock_jumped() {
+void Truth::pause_ordered(const std::string& backend, bool pause) {
+    pauses_[backend] = {pause ? Pause::Is::yes : Pause::Is::no, false};
+    counts.pauses += pause ? 1U : 0U;
+}
+
+void Truth::orders_recorded() {
+    for (auto& [backend, pause] : pauses_) {
+        pause.recorded = true;
+    }
+}
+
+void Truth::plan_begins(const std::string& backend) {
+    ++counts.checks;
+    const auto found = pauses_.find(backend);
+    if (found != pauses_.end() && found->second.is == Pause::Is::yes) {
+        throw Violation("17: a plan for " + backend + ", which is paused");
+    }
+}
+
+bool Truth::is_surely_running(const std::string& backend) const {
+    const auto found = pauses_.find(backend);
+    return found == pauses_.end() || found->second.is == Pause::Is::no;
+}
+
+void Truth::clock_jumped(Timeline::Milliseconds by) {
+    jumped_ += std::max<Timeline::Milliseconds>(0, by);
     for (auto& [token, message] : messages_) {
         for (Fact& fact : message.recipients) {
             fact.may_go_at_once = true;
@@ -203,6 +286,12 @@ void Truth::called(const std::string& address) {
 
 void Truth::crashed() {
     ++life;
+    jumped_before_ += std::exchange(jumped_, 0);
+    for (auto& [backend, pause] : pauses_) {
+        if (!pause.recorded) {
+            pause.is = Pause::Is::perhaps;
+        }
+    }
     for (auto& [token, message] : messages_) {
         for (Fact& fact : message.recipients) {
             fact.in_flight = false;
@@ -219,6 +308,7 @@ void Truth::found(const std::vector<queue::QueuedMessage>& queue) {
         if (message.answer == MessageFact::Answer::refused) {
             broken(2, "in the queue after a restart, and the client was told no", message, nullptr);
         }
+        report_committed(found.envelope.id);
         message.answer = MessageFact::Answer::accepted;  // nobody heard the answer, but it is there: so it stays
         if (found.recipients.size() != message.recipients.size()) {
             broken(1, "recipients are missing", message, nullptr);
@@ -227,9 +317,15 @@ void Truth::found(const std::vector<queue::QueuedMessage>& queue) {
         for (const queue::Recipient& row : found.recipients) {
             Fact& fact = message.recipients[row.ordinal];
             all_done = all_done && queue::is_done(row.state);
-            const auto is_as = [&row](const queue::RecipientUpdate& update) {
-                return update.state == row.state && update.attempts == row.attempts &&
-                       update.unknowns == row.unknowns && update.last_reply == row.last_reply;
+            const auto is_as = [&row, &message](const queue::RecipientUpdate& update) {
+                const bool failed = update.telling && update.telling->notice == queue::Notice::failed;
+                if (failed && row.state == RecipientState::waiting) {
+                    return update.attempts == row.attempts && row.last_reply.ends_with(update.last_reply);  // put off
+                }
+                const bool is_state = update.state == row.state ||
+                                      (row.state == RecipientState::returned && message.may_be_returned(update));
+                return is_state && update.attempts == row.attempts && update.unknowns == row.unknowns &&
+                       update.last_reply == row.last_reply;
             };
             const bool as_accepted = !fact.recorded && row.state == RecipientState::ready && row.attempts == 0;
             const bool as_said = (fact.recorded && is_as(*fact.recorded)) ||
@@ -263,13 +359,18 @@ void Truth::found(const std::vector<queue::QueuedMessage>& queue) {
         }
         for (Fact& fact : message.recipients) {
             ++counts.checks;
-            const auto is_end = [](const queue::RecipientUpdate& update) { return queue::is_done(update.state); };
+            const auto is_end = [&message = message](const queue::RecipientUpdate& update) {
+                return queue::is_done(update.state) || message.may_be_returned(update);
+            };
             if ((!fact.recorded || !is_end(*fact.recorded)) &&
                 std::none_of(fact.submitted.begin(), fact.submitted.end(), is_end)) {
                 broken(1, "accepted, not done, and gone", message, &fact);
             }
             if (!fact.recorded || !is_end(*fact.recorded)) {
                 fact.recorded = *std::find_if(fact.submitted.begin(), fact.submitted.end(), is_end);
+                if (!queue::is_done(fact.recorded->state)) {
+                    fact.recorded->state = RecipientState::returned;
+                }
             }
             fact.submitted.clear();
             if (fact.recorded->state == RecipientState::delivered) {
@@ -279,8 +380,32 @@ void Truth::found(const std::vector<queue::QueuedMessage>& queue) {
     }
 }
 
+void Truth::check_reports() {
+    std::map<std::pair<Token, queue::Ordinal>, int> failures_told;
+    for (const auto& [token, report] : messages_) {
+        if (!report.about || report.answer != MessageFact::Answer::accepted || report.notice != queue::Notice::failed) {
+            continue;
+        }
+        for (const queue::Ordinal ordinal : report.told) {
+            ++failures_told[{*report.about, ordinal}];
+        }
+    }
+    for (const auto& [token, message] : messages_) {
+        for (const Fact& fact : message.recipients) {
+            ++counts.checks;
+            const bool returned = fact.recorded && fact.recorded->state == RecipientState::returned;
+            const int told = failures_told[{token, fact.ordinal}];
+            if (told != (returned && !message.about ? 1 : 0)) {
+                broken(16, std::to_string(told) + " reports", message, &fact);
+            }
+            counts.returned += returned ? 1U : 0U;
+        }
+    }
+}
+
 void Truth::ended(const std::vector<queue::QueuedMessage>& queue) {
     found(queue);
+    check_reports();
     for (const queue::QueuedMessage& left : queue) {
         for (const queue::Recipient& row : left.recipients) {
             if (queue::is_schedulable(row.state)) {

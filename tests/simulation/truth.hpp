@@ -18,6 +18,11 @@
 // 13. A backend that is well delivers what is due, whatever the others do.
 // 14. With everything well, in the end nothing schedulable is left.
 // 15. A message goes from the queue with its last recipient, not before and not after.
+// 16. Of each recipient that is returned, its sender has one report and no more, if it is to have one; of no other.
+//     None is made about a report.
+// 17. A backend that an operator has paused is sent nothing until he resumes it, whatever crashes; and while a brake is
+//     on, no refusal of its backend is final.
+// 18. Nothing expires before its time, whatever the wall clock says meanwhile; only a jump before a restart counts.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +32,7 @@
 #include <vector>
 
 #include "queue/reader.hpp"
+#include "queue/reporter.hpp"
 #include "queue/store.hpp"
 #include "timeline.hpp"
 
@@ -51,8 +57,17 @@ struct MessageFact {
     Token token = 0;
     queue::MessageId id;
     std::string content;
+    Timeline::Milliseconds begun = 0;
     enum class Answer : std::uint8_t { none, accepted, refused } answer = Answer::none;
     std::vector<Fact> recipients;
+    bool is_trusted = false;              ///< its sender may be told
+    std::optional<Token> about;           ///< of a report
+    std::optional<queue::Notice> notice;  ///< of a report
+    std::vector<queue::Ordinal> told;     ///< of a report: whom it is about
+    [[nodiscard]] bool may_be_returned(const queue::RecipientUpdate& update) const {
+        return update.telling && update.telling->notice == queue::Notice::failed &&
+               (is_trusted || about || update.telling->by_hand);
+    }
     [[nodiscard]] Fact* find(const std::string& address) {
         for (Fact& fact : recipients) {
             if (fact.address == address) {
@@ -75,10 +90,14 @@ struct Counts {
     std::uint64_t restarts = 0;
     std::uint64_t disk_errors = 0;
     std::uint64_t parked = 0;
+    std::uint64_t returned = 0;
+    std::uint64_t reports = 0;
     std::uint64_t held = 0;
     std::uint64_t removed = 0;
     std::uint64_t delivered = 0;
     std::uint64_t connects = 0;
+    std::uint64_t pauses = 0;
+    std::uint64_t brakes = 0;
     std::uint64_t checks = 0;
     void add(const Counts& other);
 };
@@ -88,6 +107,13 @@ public:
     explicit Truth(const Timeline& timeline) : timeline_(timeline) {}
 
     MessageFact& begin(queue::MessageId id, std::string content, const std::vector<std::string>& addresses);
+    /// The gateway has made a report; it is in the queue once report_committed() says so, or it is found there.
+    void report_made(const queue::Reporter::Case& about, const queue::CommittedMessage& report);
+    void report_committed(queue::MessageId id);
+    /// A store has refused a report to this address for good.
+    void report_refused(const std::string& address);
+    /// The report with this content, by its Message-ID.
+    [[nodiscard]] MessageFact& by_content(const std::string& content);
     [[nodiscard]] MessageFact& by_token(Token token);
     [[nodiscard]] MessageFact& by_id(queue::MessageId id);
     [[nodiscard]] std::map<Token, MessageFact>& messages() { return messages_; }
@@ -100,25 +126,43 @@ public:
     /// The gateway has understood 2xx.
     void success_seen(queue::MessageId id, queue::Ordinal ordinal, std::uint64_t life);
     void submitted(const std::vector<queue::RecipientUpdate>& updates);
+    /// As they are in the file.
     void recorded(const std::vector<queue::RecipientUpdate>& updates);
     /// What waits for this address was called: it may go before the time that was recorded.
     void called(const std::string& address);
     void crashed();
+    /// An operator has paused a backend, or resumed it.
+    void pause_ordered(const std::string& backend, bool pause);
+    /// Nothing that was ordered until now waits for its record.
+    void orders_recorded();
+    void plan_begins(const std::string& backend);
+    /// False: perhaps, too.
+    [[nodiscard]] bool is_surely_running(const std::string& backend) const;
     /// What was due by the clock before may be on its way.
-    void clock_jumped();
+    void clock_jumped(Timeline::Milliseconds by);
     /// What a new life finds in the queue: all of it.
     void found(const std::vector<queue::QueuedMessage>& queue);
     /// Everything well, and long enough: what may be left.
     void ended(const std::vector<queue::QueuedMessage>& queue);
 
     std::uint64_t life = 0;
+    Timeline::Milliseconds expire = 0;  ///< as configured
     Counts counts;
 
 private:
     [[nodiscard]] Fact& fact(queue::MessageId id, queue::Ordinal ordinal);
+    void check_reports();
     [[noreturn]] void broken(int invariant, const std::string& what, const MessageFact& message, const Fact* fact);
 
+    struct Pause {
+        enum class Is : std::uint8_t { no, yes, perhaps } is = Is::no;
+        bool recorded = true;
+    };
+
     const Timeline& timeline_;
+    Timeline::Milliseconds jumped_before_ = 0;  ///< forward, in earlier lives
+    Timeline::Milliseconds jumped_ = 0;         ///< in this one
+    std::map<std::string, Pause> pauses_;       ///< by backend
     std::map<Token, MessageFact> messages_;
     std::map<std::int64_t, Token> tokens_;
 };

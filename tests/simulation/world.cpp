@@ -42,6 +42,7 @@ private:
     void plan_moods();
     void plan_clients();
     void plan_orders();
+    void plan_backend_orders();
     void plan_reloads();
     void plan_disk_trouble();
     void plan_crashes();
@@ -117,6 +118,8 @@ void World::make_peers() {
     options_.retry.first = std::chrono::seconds(random_.between(20, 120));
     options_.retry.maximum = std::chrono::minutes(random_.between(5, 40));
     options_.retry.expire = std::chrono::hours(random_.between(6, 48));
+    truth_.expire = options_.retry.expire.count();
+    options_.retry.delay_notice = std::chrono::minutes(random_.chance(50) ? random_.between(10, 240) : 0);
     options_.window = static_cast<std::size_t>(random_.between(6, 60));
     for (const char* backend : {"first", "second"}) {
         delivery::BackendOptions& made = options_.backends[backend];
@@ -133,7 +136,13 @@ void World::make_peers() {
         made.connections = static_cast<std::uint32_t>(random_.between(1, 6));
         made.recipients_per_transaction = static_cast<std::uint32_t>(random_.between(1, 10));
         made.reply_timeout = std::chrono::seconds(random_.between(30, 120));
-        made.balance = random_.chance(50) ? delivery::Balance::least_busy : delivery::Balance::failover;
+        constexpr delivery::Balance balances[] = {delivery::Balance::least_busy, delivery::Balance::failover,
+                                                  delivery::Balance::sticky};
+        made.balance = balances[random_.below(3)];
+        made.brake.on = random_.chance(60);
+        made.brake.failures = static_cast<std::uint32_t>(random_.between(3, 12));
+        made.brake.recipients = static_cast<std::uint32_t>(random_.between(2, 6));
+        made.brake.window = std::chrono::minutes(random_.between(1, 20));
     }
 }
 
@@ -182,7 +191,7 @@ void World::client_sends(const std::vector<std::string>& addresses, std::size_t 
         body += random_.chance(10) ? ".\r\n" : "." + std::to_string(random_.next()) + "\r\n";
         body += std::string(random_.below(200), 'x') + "\r\n";
     }
-    process_->accept(recipients, parts, body);
+    process_->accept(recipients, parts, body, random_.chance(50) ? queue::Origin::trusted : queue::Origin::client);
 }
 
 void World::plan_clients() {
@@ -221,9 +230,26 @@ void World::plan_orders() {
                 return;
             }
             auto& message = messages.at(static_cast<Token>(1 + random_.below(messages.size())));
-            const auto order = static_cast<delivery::Order>(random_.below(4));
+            const auto order = static_cast<delivery::Order>(random_.below(5));
             const auto ordinal = static_cast<queue::Ordinal>(random_.below(message.recipients.size()));
             process_->order(order, message.id, ordinal);
+        });
+    }
+}
+
+void World::plan_backend_orders() {
+    if (!random_.chance(40)) {
+        return;
+    }
+    const std::int64_t orders = random_.between(1, 10);
+    for (std::int64_t number = 0; number < orders; ++number) {
+        timeline_.at(random_.between(0, end_of_trouble_), [this] {
+            const std::string name = random_.chance(50) ? "first" : "second";
+            const auto order = static_cast<delivery::BackendOrder>(random_.below(3));
+            trace("order " + std::to_string(static_cast<int>(order)) + " for " + name);
+            if (process_) {
+                process_->order(order, name);
+            }
         });
     }
 }
@@ -272,10 +298,12 @@ void World::plan_disk_trouble() {
             calm_since_ = timeline_.now();
         });
     }
-    if (random_.chance(20)) {
+    if (random_.chance(30)) {
         timeline_.at(random_.between(0, end_of_trouble_), [this] {
-            timeline_.skew += random_.between(-hour, hour);
-            truth_.clock_jumped();
+            const Timeline::Milliseconds by =
+                random_.chance(50) ? random_.between(0, 240 * hour) : random_.between(-hour, hour);
+            timeline_.skew += by;
+            truth_.clock_jumped(by);
             calm_since_ = timeline_.now();
             trace("the wall clock jumps");
         });
@@ -367,6 +395,9 @@ void World::look_around() {
         return;
     }
     process_->check_memory();
+    if (process_->has_recorded_all()) {
+        truth_.orders_recorded();
+    }
     // Invariant 13. Who is well for a while, with a store that records, has nothing lying about.
     constexpr Timeline::Milliseconds patience = 4 * minute;
     const Timeline::Milliseconds since = std::max(calm_since_, process_->recording_since());
@@ -379,7 +410,7 @@ void World::look_around() {
             const Peer& peer = *peers_.at(endpoint.to_string());
             return peer.mood == Mood::well && timeline_.now() - peer.well_since > patience;
         });
-        if (!well) {
+        if (!well || !truth_.is_surely_running(name)) {
             continue;
         }
         for (auto& [token, message] : truth_.messages()) {
@@ -409,6 +440,12 @@ void World::make_all_well() {
     for (auto& [name, peer] : peers_) {
         set_mood(*peer, Mood::well);
     }
+    for (auto& [name, backend] : options_.backends) {
+        backend.brake.on = false;
+    }
+    if (process_) {
+        process_->reconfigure(options_, route());
+    }
 }
 
 std::vector<queue::QueuedMessage> World::what_is_left() {
@@ -426,6 +463,12 @@ void World::finish() {
     // Long enough for the longest retry, and for those that expire.
     const Timeline::Milliseconds until = timeline_.now() + 60 * hour;
     while (timeline_.now() < until) {
+        for (const auto& [name, backend] : options_.backends) {
+            if (process_) {
+                process_->order(delivery::BackendOrder::resume, name);
+                process_->order(delivery::BackendOrder::release_brake, name);
+            }
+        }
         live_until(timeline_.now() + hour);
         const bool none = process_ && process_->is_idle() && [this] {
             const auto left = what_is_left();
@@ -450,6 +493,7 @@ RunResult World::run() {
         plan_moods();
         plan_clients();
         plan_orders();
+        plan_backend_orders();
         plan_reloads();
         plan_disk_trouble();
         plan_crashes();
@@ -480,6 +524,7 @@ RunResult World::run_pattern(int pattern, int count, bool crash) {
         make_peers();
         options_.backends["first"].endpoints.resize(1);
         options_.backends["first"].recipients_per_transaction = 5;
+        options_.backends["first"].brake.on = false;
         boot();
         Peer& peer = *peers_.at("first0.test:24");
         constexpr Slot slots[] = {Slot::accept, Slot::defer, Slot::refuse, Slot::close, Slot::silence};
@@ -516,7 +561,8 @@ RunResult World::run_pattern(int pattern, int count, bool crash) {
             if (in_step && said[slot] == Slot::accept) {
                 right = state == queue::RecipientState::delivered;
             } else if (in_step && said[slot] == Slot::refuse) {
-                right = state == queue::RecipientState::parked && fact.recorded->failed;
+                right = (state == queue::RecipientState::parked || state == queue::RecipientState::returned) &&
+                        fact.recorded->failed;
             } else if (in_step && said[slot] == Slot::defer) {
                 right = state == queue::RecipientState::waiting && fact.recorded->attempts > 0;
             } else {

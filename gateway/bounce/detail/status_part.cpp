@@ -11,18 +11,6 @@ namespace postern::bounce::detail {
 
 namespace {
 
-std::string_view action_word(Notice notice) {
-    switch (notice) {
-        case Notice::delayed:
-            return "delayed";
-        case Notice::relayed:
-            return "relayed";
-        case Notice::failed:
-            break;
-    }
-    return "failed";
-}
-
 void append_utf8(std::string& out, std::uint32_t value) {
     const auto add = [&out](std::uint32_t octet) { out += static_cast<char>(static_cast<std::uint8_t>(octet)); };
     if (value < 0x80) {
@@ -91,7 +79,7 @@ void append_recipient(std::string& out, Notice notice, const ReportedMessage& me
     }
     const std::string address = recipient.address.to_string();
     append_field(out, "Final-Recipient", (is_ascii(address) ? "rfc822; " : "utf-8; ") + cleaned(address, charset));
-    append_field(out, "Action", action_word(notice));
+    append_field(out, "Action", queue::to_action(notice));
     append_field(out, "Status", status_of(notice, recipient).to_string());
     if (mail::is_domain(recipient.remote_mta, mail::Utf8::refused)) {
         append_field(out, "Remote-MTA", "dns; " + recipient.remote_mta);

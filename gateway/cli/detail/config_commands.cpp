@@ -13,6 +13,8 @@
 namespace postern::cli::detail {
 namespace {
 
+constexpr std::size_t fault_octets_max = 1000;
+
 int check(const Invocation& invocation) {
     const config::Loaded loaded = invocation.context.load_config(invocation.config_file);
     Output& err = invocation.context.terminal.err;
@@ -22,15 +24,22 @@ int check(const Invocation& invocation) {
     for (const config::Problem& warning : loaded.warnings) {
         err.write("warning: " + warning.to_string() + '\n');
     }
-    if (loaded.config && queue::has_wal_reset_bug()) {
-        for (const long pid : queue::other_writers(loaded.config->queue.path)) {
+    if (loaded.config && queue::has_wal_reset_bug(invocation.context.sqlite_version)) {
+        for (const long pid : invocation.context.other_writers(loaded.config->queue.path)) {
             err.write(
                 fmt::format("warning: process {} has the queue {} open for writing; with the SQLite of this machine "
                             "that can lose mail (see `postern version`)\n",
                             pid, mail::printable(loaded.config->queue.path.string())));
         }
     }
-    return loaded.config ? exit_done : exit_config;
+    std::vector<std::string> faults;
+    if (loaded.config && invocation.context.check_files) {
+        faults = invocation.context.check_files(*loaded.config, invocation.context.clock);
+    }
+    for (const std::string& fault : faults) {
+        err.write(mail::printable(fault, fault_octets_max) + '\n');
+    }
+    return loaded.config && faults.empty() ? exit_done : exit_config;
 }
 
 struct RouteOptions {
@@ -48,6 +57,22 @@ std::string json_of(const mail::Mailbox& address, const Route& route) {
     return object.dump(-1, ' ', true, nlohmann::ordered_json::error_handler_t::replace);
 }
 
+/// What becomes of mail for an address that is not ours when it may go out.
+std::string way_out(const config::Config& config, const mail::Mailbox& address) {
+    constexpr std::string_view who = ", but to `trusted` clients; what they send there, and reports, go to ";
+    const config::Bounces& bounces = config.bounces;
+    switch (bounces.way) {
+        case config::Bounces::Way::mx:
+            return fmt::format("{}the MX of {}, port {} (`bounces`)", who, mail::printable(address.domain()),
+                               bounces.port);
+        case config::Bounces::Way::relay:
+            return fmt::format("{}{} (`bounces.relay`)", who, bounces.relay->to_string());
+        case config::Bounces::Way::none:
+            break;
+    }
+    return " (`bounces.relay` is none: nobody's mail goes there)";
+}
+
 int route(const Invocation& invocation, const RouteOptions& options) {
     const auto address = mail::Mailbox::parse(options.address, mail::Utf8::allowed);
     if (!address) {
@@ -61,8 +86,9 @@ int route(const Invocation& invocation, const RouteOptions& options) {
     }
     const auto found = invocation.context.find_route(*config, *address);
     if (!found) {
-        invocation.complain(fmt::format("{}: no rule of `domains` covers {}: refused with 550 5.7.1",
-                                        mail::printable(address->to_string()), mail::printable(address->domain())));
+        invocation.complain(fmt::format("{}: no rule of `domains` covers {}: refused with 550 5.7.1{}",
+                                        mail::printable(address->to_string()), mail::printable(address->domain()),
+                                        way_out(*config, *address)));
         return exit_no;
     }
     invocation.context.terminal.out.write(options.json ? json_of(*address, *found) + '\n'
@@ -79,7 +105,7 @@ int print_version(const Invocation& invocation, bool json) {
         for (const auto& [name, number] : libraries) {
             object["libraries"][name] = number;
         }
-        object["warnings"] = library_warnings();
+        object["warnings"] = library_warnings(invocation.context.sqlite_version);
         invocation.say(object.dump());
         return exit_done;
     }
@@ -87,7 +113,7 @@ int print_version(const Invocation& invocation, bool json) {
     for (const auto& [name, number] : libraries) {
         invocation.say(fmt::format("{} {}", name, number));
     }
-    for (const std::string& warning : library_warnings()) {
+    for (const std::string& warning : library_warnings(invocation.context.sqlite_version)) {
         invocation.say("warning: " + warning);
     }
     return exit_done;

@@ -67,7 +67,10 @@ int with_operations(const Invocation& invocation, const std::function<int(contro
     if (!config) {
         return exit_config;
     }
+    const auto reporter =
+        invocation.context.make_reporter ? invocation.context.make_reporter(config, invocation.context.clock) : nullptr;
     control::ConnectOptions options;
+    options.queue.reporter = reporter.get();
     options.socket = config->control.socket;
     options.queue.path = config->queue.path;
     options.queue.minimum_free_disk = config->queue.minimum_free_disk;

@@ -1,5 +1,6 @@
 // postern status, reload, history.
 #include <CLI/CLI.hpp>
+#include <set>
 
 #include "gateway/cli/detail/declare.hpp"
 #include "gateway/cli/render.hpp"
@@ -44,6 +45,7 @@ int reload(const Invocation& invocation, bool json) {
 
 struct HistoryOptions {
     FilterArguments filter;
+    bool transcript = false;
     bool json = false;
 };
 
@@ -52,13 +54,35 @@ int history(const Invocation& invocation, const HistoryOptions& options) {
     if (!filter) {
         return fail_usage(invocation, filter.error());
     }
+    queue::HistoryFilter wanted;
+    wanted.filter = *filter;
+    wanted.transcripts = options.transcript;
     return with_operations(invocation, [&](Operations& operations) {
         Output& out = invocation.context.terminal.out;
-        const auto result = operations.history(*filter, [&](const queue::HistoryEvent& event) {
+        std::set<queue::MessageId> unseen(filter->ids.begin(), filter->ids.end());
+        bool any = false;
+        const auto result = operations.history(wanted, [&](const queue::HistoryEvent& event) {
+            any = true;
+            unseen.erase(event.message);
             out.write(options.json ? control::encode(event) + '\n' : render_event(event));
             return !out.closed();
         });
-        return result ? exit_done : fail(invocation, result.error());
+        if (!result) {
+            return fail(invocation, result.error());
+        }
+        if (out.closed() || filter->is_everything()) {
+            return exit_done;
+        }
+        if (filter->limit) {
+            unseen.clear();  // they may be what was cut off
+        }
+        for (const queue::MessageId id : unseen) {
+            invocation.complain(id.to_string() + ": the history has nothing of it");
+        }
+        if (!any && filter->ids.empty()) {
+            invocation.complain("nothing in the history matched");
+        }
+        return any && unseen.empty() ? exit_done : exit_no;
     });
 }
 
@@ -70,6 +94,8 @@ void declare_gateway_commands(CLI::App& root, Invocation& invocation) {
         add_command(root, invocation, "history", "what became of messages, delivered ones too",
                     [&invocation, history_options] { return history(invocation, *history_options); });
     add_filter_options(history_app, history_options->filter, Ids::yes);
+    history_app.add_flag("--transcript", history_options->transcript,
+                         "with each transaction that failed, what was said in it");
     add_json_flag(history_app, history_options->json);
 
     auto status_json = std::make_shared<bool>(false);

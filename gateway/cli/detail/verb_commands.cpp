@@ -1,4 +1,4 @@
-// postern queue retry, hold, release, remove: on ids or on a filter, never on everything by accident.
+// postern queue retry, hold, release, remove, bounce: on ids or on a filter, never on everything by accident.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -17,6 +17,7 @@ using control::Verb;
 struct VerbOptions {
     Verb verb = Verb::retry;
     FilterArguments filter;
+    std::string reason;
     bool yes = false;
     bool dry_run = false;
     bool json = false;
@@ -76,6 +77,7 @@ int apply(const Invocation& invocation, const VerbOptions& options) {
         control::ApplyRequest request;
         request.verb = options.verb;
         request.filter = *filter;
+        request.reason = options.reason;
         const bool counted_first = !options.yes && filter->ids.empty() && !options.dry_run;
         if (counted_first || options.dry_run) {
             request.dry_run = true;
@@ -102,6 +104,9 @@ void declare(CLI::App& queue, Invocation& invocation, Verb verb, const std::stri
     CLI::App& app = add_command(queue, invocation, std::string(to_string(verb)), description,
                                 [&invocation, options] { return apply(invocation, *options); });
     add_filter_options(app, options->filter, Ids::yes);
+    if (verb == Verb::bounce) {
+        app.add_option("--reason", options->reason, "why, for the sender")->type_name("TEXT");
+    }
     app.add_flag("--yes", options->yes, "do not ask");
     app.add_flag("--dry-run", options->dry_run, "count only");
     add_json_flag(app, options->json);
@@ -114,6 +119,7 @@ void declare_verb_commands(CLI::App& queue, Invocation& invocation) {
     declare(queue, invocation, Verb::hold, "keep recipients until they are released");
     declare(queue, invocation, Verb::release, "try recipients that were held or parked");
     declare(queue, invocation, Verb::remove, "take recipients out; nobody is told");
+    declare(queue, invocation, Verb::bounce, "return recipients to their senders, also parked ones");
 }
 
 }  // namespace postern::cli::detail

@@ -63,22 +63,17 @@ void read_endpoints(Section& section, Backend& backend, Draft::BackendPlace& pla
 }
 
 void read_choices(Section& section, Backend& backend, Problems& problems) {
-    const auto says = [&section](std::string_view key, std::string_view word) -> const Node* {
-        const Node* node = section.find(key);
-        return node != nullptr && node->kind == Node::Kind::scalar && node->text == word ? node : nullptr;
-    };
     section.choice("balance", backend.balance,
                    {{"least_busy", Backend::Balance::least_busy},
                     {"failover", Backend::Balance::failover},
                     {"sticky", Backend::Balance::sticky}});
-    for (const std::string_view word : {"opportunistic", "required"}) {
-        if (const Node* tls = says("tls", word)) {
-            problems.not_supported(tls->at, fmt::format("`tls: {}`", word), "use `off`");
-            return;
-        }
+    section.choice(
+        "tls", backend.tls,
+        {{"off", Encryption::off}, {"opportunistic", Encryption::opportunistic}, {"required", Encryption::required}});
+    section.path("tls_authorities", backend.tls_authorities);
+    if (section.has("tls_authorities") && backend.tls != Encryption::required) {
+        problems.warning(section.at("tls_authorities"), "`tls_authorities` is of use only with `tls: required`");
     }
-    enum class Tls : std::uint8_t { off } tls = Tls::off;
-    section.choice("tls", tls, {{"off", Tls::off}});
 }
 
 void read_brake(const Node& node, Brake& brake, Problems& problems) {
@@ -143,6 +138,10 @@ void read_backends(const Node& node, Draft& draft, Problems& problems) {
         const Node::Key& key = node.keys[i];
         if (!is_backend_name(key.text)) {
             problems.error(key.at, fmt::format("{}: the name of a backend has 1 to 64 letters, digits, - _ or .",
+                                               quote(key.text)));
+        } else if (key.text == outgoing_backend) {
+            problems.error(key.at, fmt::format("{}: this name is taken: it is what mail that goes out to other domains "
+                                               "waits for",
                                                quote(key.text)));
         }
         read_backend(key, node.items[i], draft, problems);

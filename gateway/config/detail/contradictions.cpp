@@ -22,6 +22,12 @@ void check_listeners(const Draft& draft, Problems& problems) {
                                        "usual port is 24",
                                        quote(address)));
         }
+        if (listener.tls && listener.tls->required && listener.protocol == Listener::Protocol::smtp &&
+            listener.address.port == 25) {
+            problems.warning(at, fmt::format("`tls.required`: {}: the MX of a domain must also take mail in clear (RFC "
+                                             "3207 section 4); senders without TLS will return it",
+                                             quote(address)));
+        }
         const bool is_chosen_by_kernel = listener.address.unix_path.empty() && listener.address.port == 0;
         const auto [first, is_new] = lines.emplace(address, at.line);
         if (!is_new && !is_chosen_by_kernel) {
@@ -108,12 +114,56 @@ void check_endpoints(const Draft& draft, Problems& problems) {
     }
 }
 
+void check_relay(const Draft& draft, Problems& problems) {
+    const auto& relay = draft.config.bounces.relay;
+    if (!relay) {
+        return;
+    }
+    for (const Listener& listener : draft.config.listeners) {
+        if (is_same_place(*relay, listener.address)) {
+            problems.error(draft.relay_at, fmt::format("`relay`: {} is this gateway's own listener: mail would go in a "
+                                                       "circle",
+                                                       quote(relay->to_string())));
+            return;
+        }
+    }
+}
+
+/// Whether two sockets that are bound to these are in each other's way.
+bool overlap(const Address& one, const Address& other) {
+    const auto is_six = [](const Address& address) { return address.host.find(':') != std::string::npos; };
+    return one.unix_path.empty() && other.unix_path.empty() && one.port == other.port && is_six(one) == is_six(other) &&
+           (one.host == other.host || is_everywhere(one.host) || is_everywhere(other.host));
+}
+
+void check_http(const Draft& draft, Problems& problems) {
+    const auto& http = draft.config.control.http;
+    if (!http) {
+        return;
+    }
+    for (const Listener& listener : draft.config.listeners) {
+        if (overlap(*http, listener.address)) {
+            problems.error(draft.http_at, fmt::format("`http`: {} is taken by the listener {}",
+                                                      quote(http->to_string()), quote(listener.address.to_string())));
+            return;
+        }
+    }
+    if (!is_loopback(http->host)) {
+        problems.warning(draft.http_at,
+                         fmt::format("`http`: {} is no loopback address: whoever reaches it may read how "
+                                     "much mail there is and where it goes; it asks for no password",
+                                     quote(http->to_string())));
+    }
+}
+
 }  // namespace
 
 void check_contradictions(Draft& draft, Problems& problems) {
     check_listeners(draft, problems);
     check_backends(draft, problems);
     check_endpoints(draft, problems);
+    check_relay(draft, problems);
+    check_http(draft, problems);
 }
 
 }  // namespace postern::config::detail

@@ -23,11 +23,8 @@ void read_domain(const Node::Key& key, const Node& node, std::string pattern, Dr
         place = {section.find("backend")->at, true};
     }
     const bool is_wrong = section.has("backend") && !place.names_backend;
-    const Node* recipients = section.find("recipients");
-    if (recipients != nullptr && recipients->kind == Node::Kind::scalar && recipients->text == "ask") {
-        problems.not_supported(recipients->at, "`recipients: ask`", "use `any`");
-    } else {
-        section.choice("recipients", domain.recipients, {{"any", RecipientCheck::any}});
+    if (const Node* recipients = section.find("recipients")) {
+        read_recipients(*recipients, domain.pattern, domain.recipients, problems);
     }
     section.finish();
     if (!is_wrong) {

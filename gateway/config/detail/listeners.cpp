@@ -2,30 +2,12 @@
 #include <fmt/format.h>
 
 #include "gateway/config/detail/address.hpp"
+#include "gateway/config/detail/networks.hpp"
 #include "gateway/config/detail/section.hpp"
 #include "gateway/config/detail/sections.hpp"
 
 namespace postern::config::detail {
 namespace {
-
-void read_trusted(Section& section, Listener& listener, Problems& problems) {
-    constexpr std::string_view expected = "an IP address or a network such as 192.0.2.0/24";
-    for (const Node& item : section.list("trusted", "a list of networks, as [\"192.0.2.0/24\"]")) {
-        const auto text = item_text(item, "trusted", expected, problems);
-        if (!text) {
-            continue;
-        }
-        const auto network = parse_network(*text);
-        if (!network) {
-            problems.error(item.at, fmt::format("`trusted`: {}: {}", quote(*text), network.error()));
-            continue;
-        }
-        if (network->bits == 0) {
-            problems.warning(item.at, fmt::format("`trusted`: {} is everybody: an open relay", quote(*text)));
-        }
-        listener.trusted.push_back(*network);
-    }
-}
 
 void read_listener(const Node& node, Draft& draft, Problems& problems) {
     Section section(node, problems);
@@ -35,11 +17,16 @@ void read_listener(const Node& node, Draft& draft, Problems& problems) {
     Listener listener;
     section.choice("protocol", listener.protocol,
                    {{"smtp", Listener::Protocol::smtp}, {"lmtp", Listener::Protocol::lmtp}});
-    section.not_yet("tls");
-    section.not_yet("proxy_protocol");
-    read_trusted(section, listener, problems);
+    if (const Node* tls = section.find("tls")) {
+        listener.tls = read_tls(*tls, problems);
+    }
+    listener.proxy_protocol =
+        read_networks(section, "proxy_protocol", "any client may say that it is another", problems);
+    listener.trusted = read_networks(section, "trusted", "an open relay", problems);
     section.choice("bare_newline", listener.bare_newline,
                    {{"normalize", Listener::BareNewline::normalize}, {"reject", Listener::BareNewline::reject}});
+    section.choice("early_talk", listener.early_talk,
+                   {{"refuse", Listener::EarlyTalk::refuse}, {"allow", Listener::EarlyTalk::allow}});
 
     const auto text = section.text("address", "HOST:PORT, \"[IPV6]:PORT\" or \"unix:/path\", in quotes");
     if (!section.has("address")) {

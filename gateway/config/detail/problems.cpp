@@ -38,10 +38,6 @@ void Problems::warning(Position at, std::string text) {
     warnings_.push_back(Problem{file_, at.line, at.column, std::move(text)});
 }
 
-void Problems::not_supported(Position at, const std::string& what, const std::string& advice) {
-    error(at, fmt::format("{} is not supported by this version of postern; {}", what, advice));
-}
-
 std::vector<Problem> Problems::take_errors() { return in_order(std::move(errors_)); }
 std::vector<Problem> Problems::take_warnings() { return in_order(std::move(warnings_)); }
 

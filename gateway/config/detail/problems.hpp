@@ -17,8 +17,6 @@ public:
 
     void error(Position at, std::string text);
     void warning(Position at, std::string text);
-    /// For a key of the contract that is yet to come; `what`: "`bounces`" or "`balance: sticky`".
-    void not_supported(Position at, const std::string& what, const std::string& advice);
 
     [[nodiscard]] bool has_errors() const noexcept { return !errors_.empty(); }
     [[nodiscard]] std::vector<Problem> take_errors();    ///< sorted by position

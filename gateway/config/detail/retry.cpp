@@ -69,11 +69,7 @@ void read_retry(const Node& node, Retry& retry, Problems& problems) {
     section.decimal("factor", retry.factor, {1, 100});
     section.duration("maximum", retry.maximum, {100ms, 24h * 30});
     section.duration("expire", retry.expire, {100ms, 24h * 365});
-    milliseconds delay_notice = 0ms;
-    section.duration("delay_notice", delay_notice, {0ms, 24h * 365});
-    if (delay_notice != 0ms) {
-        problems.not_supported(section.at("delay_notice"), "a `delay_notice` other than 0", "remove it or set it to 0");
-    }
+    section.duration("delay_notice", retry.delay_notice, {0ms, 24h * 365});
     if (const Node* classes = section.find("classes")) {
         read_classes(*classes, retry.classes, problems);
     }

@@ -207,13 +207,6 @@ const std::vector<Node>& Section::list(std::string_view key, std::string_view ex
     return node->items;
 }
 
-void Section::not_yet(std::string_view key) {
-    asked_.emplace_back(key);
-    if (has(key)) {
-        problems_.not_supported(at(key), fmt::format("`{}`", key), "remove it");
-    }
-}
-
 void Section::finish() {
     std::sort(asked_.begin(), asked_.end());
     asked_.erase(std::unique(asked_.begin(), asked_.end()), asked_.end());

@@ -62,8 +62,6 @@ public:
     }
     /// The items of a list; empty when the key is absent or wrong.
     [[nodiscard]] const std::vector<Node>& list(std::string_view key, std::string_view expected);
-    /// A key of the contract that is yet to come.
-    void not_yet(std::string_view key);
 
     /// Reports the keys that nobody asked for.
     void finish();

@@ -27,17 +27,27 @@ struct Draft {
         std::vector<Position> endpoints_at;  ///< one for each endpoint
     };
     std::map<std::string, BackendPlace> backends_at;
+    Position relay_at;  ///< of `bounces.relay`, when it is given
+    Position http_at;   ///< of `control.http`, when it is given
 };
 
 void read_top(const Node& root, Draft& draft, Problems& problems);
 
 void read_listeners(const std::vector<Node>& items, Draft& draft, Problems& problems);
+/// Nothing when a certificate or key is missing, which is reported.
+[[nodiscard]] std::optional<Tls> read_tls(const Node& node, Problems& problems);
 void read_limits(const Node& node, Limits& limits, Problems& problems);
+void read_screening(const Node& node, Screening& screening, Problems& problems);
 void read_queue(const Node& node, Queue& queue, Problems& problems);
-void read_control(const Node& node, Control& control, Problems& problems);
+void read_control(const Node& node, Draft& draft, Problems& problems);
 void read_domains(const Node& node, Draft& draft, Problems& problems);
+/// The value of `recipients`, in the rule for `pattern`.
+void read_recipients(const Node& node, const std::string& pattern, RecipientCheck& check, Problems& problems);
+void read_ask(const Node& node, Ask& ask, Problems& problems);
 void read_backends(const Node& node, Draft& draft, Problems& problems);
 void read_retry(const Node& node, Retry& retry, Problems& problems);
+void read_bounces(const Node& node, Draft& draft, Problems& problems);
+void read_dns(const Node& node, Dns& dns, Problems& problems);
 void read_log(const Node& node, Log& log, Problems& problems);
 
 void check_contradictions(Draft& draft, Problems& problems);

@@ -51,6 +51,7 @@ void read_top(const Node& root, Draft& draft, Problems& problems) {
     }
     read_hostname(section, config, problems);
     read_user(section, config, problems);
+    section.choice("sandbox", config.sandbox, {{"on", true}, {"off", false}});
     section.duration("shutdown_grace", config.shutdown_grace, {0ms, 1h});
     read_listeners(section.list("listeners", "a list, each item with an `address`"), draft, problems);
 
@@ -60,12 +61,15 @@ void read_top(const Node& root, Draft& draft, Problems& problems) {
         }
     };
     read("limits", [&](const Node& node) { read_limits(node, config.limits, problems); });
+    read("screening", [&](const Node& node) { read_screening(node, config.screening, problems); });
     read("queue", [&](const Node& node) { read_queue(node, config.queue, problems); });
     read("domains", [&](const Node& node) { read_domains(node, draft, problems); });
     read("backends", [&](const Node& node) { read_backends(node, draft, problems); });
+    read("ask", [&](const Node& node) { read_ask(node, config.ask, problems); });
     read("retry", [&](const Node& node) { read_retry(node, config.retry, problems); });
-    section.not_yet("bounces");
-    read("control", [&](const Node& node) { read_control(node, config.control, problems); });
+    read("bounces", [&](const Node& node) { read_bounces(node, draft, problems); });
+    read("dns", [&](const Node& node) { read_dns(node, config.dns, problems); });
+    read("control", [&](const Node& node) { read_control(node, draft, problems); });
     read("log", [&](const Node& node) { read_log(node, config.log, problems); });
 
     // A gateway without these accepts nothing or delivers nothing: the only keys without a default.

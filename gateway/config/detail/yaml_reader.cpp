@@ -10,6 +10,8 @@
 #include <sstream>
 #include <unordered_map>
 
+#include "queue/mail/printable.hpp"
+
 namespace postern::config::detail {
 namespace {
 
@@ -160,7 +162,9 @@ std::string explain(const YAML::Exception& error) {
         error.msg == YAML::ErrorMsg::CHAR_IN_ALIAS) {
         return "not YAML: `*` begins an alias there; put a pattern in quotes: \"*.example.com\"";
     }
-    return fmt::format("not YAML: {}; if a value holds any of : # [ ] {{ }} * & ! @ % put it in quotes", error.msg);
+    // The library repeats what it stumbled over, raw.
+    return fmt::format("not YAML: {}; if a value holds any of : # [ ] {{ }} * & ! @ % put it in quotes",
+                       mail::printable(error.msg));
 }
 
 }  // namespace

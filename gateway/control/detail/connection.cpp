@@ -18,6 +18,7 @@
 #include <boost/beast/http/write.hpp>
 
 #include "gateway/control/detail/dispatch.hpp"
+#include "gateway/control/detail/request_error.hpp"
 #include "gateway/control/json.hpp"
 #include "gateway/control/local_operations.hpp"
 #include "gateway/control/offline_gateway.hpp"
@@ -28,12 +29,11 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
-constexpr std::size_t header_octets_max = 8192;
 constexpr std::size_t chunk_octets = 64 * 1024;  // of a streamed answer, per write and per deadline
 
 class HttpResponder final : public Responder {
 public:
-    HttpResponder(UnixStream& stream, const ServerOptions& options, unsigned version)
+    HttpResponder(SocketStream& stream, const ServerOptions& options, unsigned version)
         : stream_(stream), options_(options), version_(version) {}
 
     void answer(unsigned status, std::string json) override {
@@ -81,29 +81,12 @@ private:
         buffer_.clear();
     }
 
-    UnixStream& stream_;
+    SocketStream& stream_;
     const ServerOptions& options_;
     unsigned version_;
     std::string buffer_;
     boost::system::error_code error_;
 };
-
-/// What to say to a request that could not be read; nullopt when nobody is there to hear it.
-std::optional<unsigned> status_for(const boost::system::error_code& error) {
-    if (error == http::error::body_limit || error == http::error::buffer_overflow) {
-        return 413;
-    }
-    if (error == http::error::header_limit) {
-        return 431;
-    }
-    if (error == asio::error::timed_out) {
-        return 408;
-    }
-    if (error == http::error::end_of_stream || error.category() == boost::system::system_category()) {
-        return std::nullopt;
-    }
-    return 400;
-}
 
 }  // namespace
 
@@ -126,7 +109,7 @@ std::string peer_name(int descriptor) {
     return user_name(peer.uid);
 }
 
-void serve_connection(UnixStream& stream, const ServerOptions& options, const queue::Clock& clock,
+void serve_connection(SocketStream& stream, const ServerOptions& options, const queue::Clock& clock,
                       const Server::OpenReader& open_reader, LiveGateway& gateway) {
     boost::beast::flat_buffer buffer(header_octets_max + options.request_octets_max);
     http::request_parser<http::string_body> parser;

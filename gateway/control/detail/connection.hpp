@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "gateway/control/detail/unix_stream.hpp"
+#include "gateway/control/detail/socket_stream.hpp"
 #include "gateway/control/server.hpp"
 
 namespace postern::control::detail {
@@ -15,7 +15,7 @@ namespace postern::control::detail {
 [[nodiscard]] std::string user_name(unsigned uid);
 
 /// Reads one request, does it, answers.
-void serve_connection(UnixStream& stream, const ServerOptions& options, const queue::Clock& clock,
+void serve_connection(SocketStream& stream, const ServerOptions& options, const queue::Clock& clock,
                       const Server::OpenReader& open_reader, LiveGateway& gateway);
 
 }  // namespace postern::control::detail

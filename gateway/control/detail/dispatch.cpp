@@ -80,7 +80,7 @@ void search_messages(const Request& request, Operations& operations, Responder& 
 }
 
 void search_history(const Request& request, Operations& operations, Responder& responder) {
-    const auto filter = decode_search(request.body);
+    const auto filter = decode_history_search(request.body);
     if (!filter) {
         refuse(responder, filter.error());
         return;

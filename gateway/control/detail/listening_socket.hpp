@@ -6,7 +6,7 @@
 #include <filesystem>
 #include <string>
 
-#include "gateway/control/detail/unix_stream.hpp"
+#include "gateway/control/detail/socket_stream.hpp"
 
 namespace postern::control::detail {
 

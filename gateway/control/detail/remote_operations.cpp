@@ -43,16 +43,16 @@ Result<T, Failure> decoded(const Result<std::string, Failure>& text, Decoded<T> 
 
 }  // namespace
 
-Result<UnixStream, Failure> RemoteOperations::connect() {
+Result<SocketStream, Failure> RemoteOperations::connect() {
     if (first_) {
-        return UnixStream(std::move(first_), clock_);
+        return SocketStream(std::move(first_), clock_);
     }
     auto socket = connect_unix(socket_);
     if (!socket) {
         return Failure(FailureKind::unreachable,
                        fmt::format("control socket {}: {}", socket_.string(), socket.error().message()));
     }
-    return UnixStream(std::move(*socket), clock_);
+    return SocketStream(std::move(*socket), clock_);
 }
 
 Result<void, Failure> RemoteOperations::exchange(Method method, const std::string& target, const std::string& body,
@@ -150,10 +150,10 @@ Result<void, Failure> RemoteOperations::list(const queue::Filter& filter,
     return outcome ? result : outcome;
 }
 
-Result<void, Failure> RemoteOperations::history(const queue::Filter& filter,
+Result<void, Failure> RemoteOperations::history(const queue::HistoryFilter& filter,
                                                 const std::function<bool(const queue::HistoryEvent&)>& each) {
     Result<void, Failure> outcome{};
-    const auto result = lines("/v1/history:search", encode_search(filter), [&](std::string_view line) {
+    const auto result = lines("/v1/history:search", encode_history_search(filter), [&](std::string_view line) {
         const auto event = decode_history_event(line);
         if (!event) {
             const auto failure = decode_failure(line);

@@ -4,7 +4,7 @@
 
 #include <filesystem>
 
-#include "gateway/control/detail/unix_stream.hpp"
+#include "gateway/control/detail/socket_stream.hpp"
 #include "gateway/control/operations.hpp"
 
 namespace postern::control::detail {
@@ -26,7 +26,7 @@ public:
     [[nodiscard]] Result<std::vector<ProbeView>, Failure> probe(const std::string& backend) override;
     [[nodiscard]] Result<Status, Failure> status() override;
     [[nodiscard]] Result<std::vector<queue::ShapeCell>, Failure> shape(const ShapeRequest& request) override;
-    [[nodiscard]] Result<void, Failure> history(const queue::Filter& filter,
+    [[nodiscard]] Result<void, Failure> history(const queue::HistoryFilter& filter,
                                                 const std::function<bool(const queue::HistoryEvent&)>& each) override;
     [[nodiscard]] Result<ReloadOutcome, Failure> reload() override;
 
@@ -42,7 +42,7 @@ private:
     [[nodiscard]] Result<std::string, Failure> ask(Method method, const std::string& target, const std::string& body);
     /// The lines of the answer. `line` may say what is wrong with one, and stop by returning false in it.
     [[nodiscard]] Result<void, Failure> lines(const std::string& target, const std::string& body, const Part& line);
-    [[nodiscard]] Result<UnixStream, Failure> connect();
+    [[nodiscard]] Result<SocketStream, Failure> connect();
 
     std::filesystem::path socket_;
     Descriptor first_;

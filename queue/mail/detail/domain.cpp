@@ -3,8 +3,6 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "queue/mail/utf8.hpp"
-
 namespace postern::mail::detail {
 namespace {
 
@@ -144,17 +142,6 @@ bool is_address_literal(std::string_view text) {
         return is_ipv6(text.substr(5));
     }
     return is_ipv4(text);
-}
-
-bool is_clean_utf8(std::string_view text) {
-    while (!text.empty()) {
-        const std::size_t length = utf8_length(text);
-        if (length == 0 || is_unsafe_character(text.substr(0, length))) {
-            return false;
-        }
-        text.remove_prefix(length);
-    }
-    return true;
 }
 
 }  // namespace postern::mail::detail

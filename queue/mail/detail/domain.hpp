@@ -18,7 +18,4 @@ namespace postern::mail::detail {
 [[nodiscard]] bool is_ipv4(std::string_view text);
 [[nodiscard]] bool is_ipv6(std::string_view text);
 
-/// Well-formed UTF-8 without control characters.
-[[nodiscard]] bool is_clean_utf8(std::string_view text);
-
 }  // namespace postern::mail::detail

@@ -254,6 +254,29 @@ TEST_F(ClientTest, ReplacesAnIdleConnectionThatTheStoreClosed) {
     EXPECT_EQ(store.connections(), 2u);
 }
 
+// A store that was restarted as another version: what it said before counts for nothing.
+TEST_F(ClientTest, ReadsAnewWhatAStoreCanDoOnEachConnection) {
+    const std::string able = "250-store\r\n250-PIPELINING\r\n250-CHUNKING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n";
+    const std::string unable = "250 store\r\n";
+    for (const bool loses : {false, true}) {
+        StoreOptions store_options;
+        store_options.lhlo = loses ? able : unable;
+        store_options.later_lhlo = loses ? unable : able;
+        ScriptedStore store(store_options);
+        Transaction utf8 = transaction("s@example.org", recipients(1));
+        utf8.smtputf8 = true;
+        Ran before = run(store, transaction("s@example.org", recipients(1)));
+        EXPECT_EQ(before.words, Words{"250"});
+        before.end.lease.reset();
+        store.close_all();
+        const Ran after = run(store, std::move(utf8));
+        EXPECT_EQ(after.words, Words{loses ? "unable 550" : "250"}) << after.end.detail;
+        ASSERT_TRUE(after.end.abilities.has_value());
+        EXPECT_EQ(after.end.abilities->smtputf8, !loses);
+        EXPECT_EQ(store.connections(), 2U);
+    }
+}
+
 TEST_F(ClientTest, TakesNoNewTransactionToAnOldConnection) {
     ScriptedStore store({});
     options.age_max = milliseconds(0);

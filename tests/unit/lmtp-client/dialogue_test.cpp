@@ -75,6 +75,21 @@ TEST_F(DialogueTest, WaitsForEachReplyWithoutPipelining) {
     EXPECT_TRUE(dialogue_->is_reusable());
 }
 
+// RFC 5321 section 3.8: 421 may come at any time; the network cuts it where it likes.
+TEST_F(DialogueTest, HearsAShutdownThatComesUnaskedAndInPieces) {
+    for (const std::string& end : {std::string("1 4.3.2 down\r\n"), std::string("0 4.3.2 what\r\n")}) {
+        begin(1);
+        EXPECT_EQ(sent(), "MAIL FROM:<s@example.org>\r\n");
+        hears("250 ok\r\n42");
+        EXPECT_FALSE(finished());
+        EXPECT_EQ(sent(), "RCPT TO:<r0@example.com>\r\n");
+        hears(end);
+        EXPECT_TRUE(finished());
+        EXPECT_EQ(words(), Words{"not_tried"}) << "it was begun before the RCPT was sent, and cannot answer it";
+        EXPECT_EQ(dialogue_->trouble(), end[0] == '1' ? Trouble::shutting_down : Trouble::protocol);
+    }
+}
+
 TEST_F(PipelinedData, SendsTheEnvelopeInOneWrite) {
     begin(2);
     EXPECT_EQ(sent(), "MAIL FROM:<s@example.org>\r\nRCPT TO:<r0@example.com>\r\nRCPT TO:<r1@example.com>\r\nDATA\r\n");
@@ -150,6 +165,40 @@ TEST_F(DialogueTest, RefusesWhatTheStoreCannotTakeWithoutAskingIt) {
     store.size_max = 10;
     begin(message);
     EXPECT_EQ(words(), (Words{"unable 552", "unable 552"}));
+}
+
+// Shows: RFC 8689 sections 4.2.1, 4.4 and 5
+TEST_F(DialogueTest, SendsWhatRequiresTlsOnlyWhereThatIsKept) {
+    Transaction message = transaction("s@example.org", recipients(1));
+    message.require_tls = true;
+    DialogueOptions options;
+    begin(message, options);
+    EXPECT_EQ(words(), Words{"unable 550"}) << "a store that others can listen to";
+    options.confidential = true;
+    begin(message, options);
+    EXPECT_EQ(sent(), "MAIL FROM:<s@example.org>\r\n") << "a store that does not know the extension";
+    store.require_tls = true;
+    begin(message, options);
+    EXPECT_EQ(sent(), "MAIL FROM:<s@example.org> REQUIRETLS\r\n");
+
+    options.protocol = Protocol::smtp;
+    begin(message, options);
+    EXPECT_EQ(sent(), "MAIL FROM:<s@example.org> REQUIRETLS\r\n");
+    options.confidential = false;
+    begin(message, options);
+    EXPECT_EQ(words(), Words{"unable 550"}) << "a server that is not who it should be";
+    store.require_tls = false;
+    options.confidential = true;
+    begin(message, options);
+    EXPECT_EQ(words(), Words{"unable 550"}) << "a server that would not pass it on so";
+
+    Transaction report = transaction("", recipients(1));
+    report.require_tls = true;
+    begin(report, options);
+    EXPECT_EQ(sent(), "MAIL FROM:<>\r\n") << "a report is not lost for it";
+    store.require_tls = true;
+    begin(report, options);
+    EXPECT_EQ(sent(), "MAIL FROM:<> REQUIRETLS\r\n");
 }
 
 // Shows: RFC 6531 section 3.2

@@ -18,6 +18,15 @@ TEST(Endpoint, IsReadAndWrittenInTheSameForm) {
     EXPECT_NE(*parse_endpoint("smtp://host:24"), *parse_endpoint("host:24"));  // no connection serves both
 }
 
+TEST(Endpoint, IsLocalWhenNobodyElseCouldAnswerThere) {
+    for (const char* text : {"127.0.0.1:24", "127.9.9.9:24", "[::1]:24", "unix:/run/store/lmtp"}) {
+        EXPECT_TRUE(parse_endpoint(text)->is_local()) << text;
+    }
+    for (const char* text : {"192.0.2.1:24", "[2001:db8::1]:24", "localhost:24", "127.example:24"}) {
+        EXPECT_FALSE(parse_endpoint(text)->is_local()) << text;
+    }
+}
+
 TEST(Endpoint, IsNotReadFromAnythingElse) {
     for (const std::string text :
          {"", ":", "host", "host:", ":24", "::1:24", "host:0", "host:65536", "host:2x", "unix:", "[]:24", "smtp://",

@@ -41,6 +41,7 @@ struct StoreOptions {
     std::string keywords = "250-8BITMIME\r\n250-ENHANCEDSTATUSCODES\r\n";  ///< further lines of the answer to LHLO
     std::string greeting = "220 store.example.com LMTP\r\n";
     std::string lhlo;                                ///< answers LHLO instead of the keywords
+    std::string later_lhlo;                          ///< answers LHLO on every connection but the first
     bool smtp = false;                               ///< speaks SMTP: EHLO, HELO, and one reply after the data
     std::string ehlo;                                ///< with smtp: answers EHLO instead of the keywords
     std::string helo = "250 store.example.com\r\n";  ///< with smtp: answers HELO
@@ -178,7 +179,8 @@ private:
                 return options.helo;
             }
             if (verb == (options.smtp ? "EHLO" : "LHLO")) {
-                const std::string& told = options.smtp ? options.ehlo : options.lhlo;
+                const bool later = !options.later_lhlo.empty() && store_.connections() > 1;
+                const std::string& told = later ? options.later_lhlo : options.smtp ? options.ehlo : options.lhlo;
                 return told.empty()
                            ? "250-store.example.com\r\n" + std::string(options.pipelining ? "250-PIPELINING\r\n" : "") +
                                  (options.chunking ? "250-CHUNKING\r\n" : "") + options.keywords + "250 X-LAST\r\n"

@@ -63,6 +63,7 @@ TEST(Codec, ChecksumChangesWithEveryFieldThatNeverChanges) {
         [](Envelope& e) { e.body_type = BodyType::seven_bit; },
         [](Envelope& e) { e.has_8bit = false; },
         [](Envelope& e) { e.smtputf8 = false; },
+        [](Envelope& e) { e.require_tls = true; },
         [](Envelope& e) { e.dsn.ret = mail::DsnReturn::full; },
         [](Envelope& e) { e.dsn.envid += 'x'; },
         [](Envelope& e) { e.client.address += '0'; },
@@ -150,6 +151,32 @@ TEST_F(CodecRows, WhatIsStoredComesBackAsItWas) {
     EXPECT_EQ(second.next_attempt_at, happened.next_attempt_at);
     EXPECT_TRUE(second.failed);
     EXPECT_TRUE(reader()->verify(message->id()).has_value());
+}
+
+TEST_F(CodecRows, OriginAndRequireTlsComeBackTogetherAndAlone) {
+    open();
+    for (const Origin origin : {Origin::client, Origin::trusted, Origin::gateway}) {
+        for (const bool require_tls : {false, true}) {
+            auto message = store_->begin();
+            Envelope envelope = full_envelope();
+            envelope.id = message->id();
+            envelope.origin = origin;
+            envelope.require_tls = require_tls;
+            std::promise<StoreStatus> committed;
+            message->commit(envelope, {full_recipient(0)}, "content",
+                            [&](StoreStatus status) { committed.set_value(status); });
+            ASSERT_EQ(committed.get_future().get(), StoreStatus::stored);
+            const auto found = reader()->find(message->id());
+            EXPECT_EQ(found->envelope.origin, origin);
+            EXPECT_EQ(found->envelope.require_tls, require_tls);
+            EXPECT_TRUE(reader()->verify(message->id()).has_value());
+        }
+    }
+    // A bit that was lost is a message that is damaged, not one that may go in clear.
+    store_.reset();
+    Connection(options_.path, OpenMode::create).execute("UPDATE origin SET kind = kind - 4 WHERE kind > 4");
+    open();
+    EXPECT_FALSE(reader()->verify(MessageId(query("SELECT max(id) FROM message"))).has_value());
 }
 
 }  // namespace

@@ -11,7 +11,13 @@
 namespace postern::queue::testing_faults {
 
 /// Bits.
-enum Operation : unsigned { write_operation = 1, sync_operation = 2, truncate_operation = 4, open_operation = 8 };
+enum Operation : unsigned {
+    write_operation = 1,
+    sync_operation = 2,
+    truncate_operation = 4,
+    open_operation = 8,
+    read_operation = 16
+};
 
 /// What to do. One for the whole process, as the layer is.
 struct Plan {
@@ -57,7 +63,7 @@ inline sqlite3_file* real(sqlite3_file* file) { return reinterpret_cast<File*>(f
 
 inline int file_close(sqlite3_file* file) { return real(file)->pMethods->xClose(real(file)); }
 inline int file_read(sqlite3_file* file, void* to, int count, sqlite3_int64 at) {
-    return real(file)->pMethods->xRead(real(file), to, count, at);
+    return plan.fails(read_operation) ? SQLITE_IOERR_READ : real(file)->pMethods->xRead(real(file), to, count, at);
 }
 inline int file_write(sqlite3_file* file, const void* from, int count, sqlite3_int64 at) {
     if (plan.fails(write_operation)) {

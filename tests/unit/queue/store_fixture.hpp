@@ -205,13 +205,16 @@ protected:
 
     /// I8: what is counted along is what is there.
     void expect_right_counts(const std::string& when = {}) {
-        EXPECT_EQ(query("SELECT value FROM meta WHERE key = 'messages'"), query("SELECT count(*) FROM message"))
+        detail::Connection file(options_.path, detail::OpenMode::read_only);
+        EXPECT_EQ(file.query_integer("SELECT value FROM meta WHERE key = 'messages'"),
+                  file.query_integer("SELECT count(*) FROM message"))
             << when;
-        EXPECT_EQ(query("SELECT count(*) FROM (SELECT state, count(*) FROM recipient GROUP BY state EXCEPT "
-                        "SELECT state, recipients FROM recipient_count)"),
+        EXPECT_EQ(file.query_integer("SELECT count(*) FROM (SELECT state, count(*) FROM recipient GROUP BY state "
+                                     "EXCEPT SELECT state, recipients FROM recipient_count)"),
                   0)
             << when;
-        EXPECT_EQ(query("SELECT sum(recipients) FROM recipient_count"), query("SELECT count(*) FROM recipient"))
+        EXPECT_EQ(file.query_integer("SELECT sum(recipients) FROM recipient_count"),
+                  file.query_integer("SELECT count(*) FROM recipient"))
             << when;
     }
 

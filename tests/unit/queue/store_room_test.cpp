@@ -2,9 +2,12 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include "queue/detail/disk_reserve.hpp"
+#include "queue/detail/disk_room.hpp"
 #include "queue/detail/log_readers.hpp"
 #include "tests/unit/queue/store_fixture.hpp"
 
@@ -25,6 +28,23 @@ TEST_F(StoreRoomTest, TheDeclaredSizeCounts) {
     EXPECT_EQ(store_->admit(UINT64_MAX), StoreStatus::disk_full);
 }
 
+TEST_F(StoreRoomTest, SaysWhatIsInTheWay) {
+    open();
+    EXPECT_EQ(store_->state().obstacle, Obstacle::none);
+    (void)accept({"a@example.com"}, "1");
+    const StoreState state = store_->state();
+    EXPECT_EQ(state.messages, 1U);
+    EXPECT_GT(state.log_octets, 0U);
+    EXPECT_EQ(state.log_octets % page_octets, 0U);
+    store_->set_limits(0, 1);
+    EXPECT_EQ(store_->state().obstacle, Obstacle::many_messages);
+    store_->set_limits(UINT64_MAX, 1);
+    EXPECT_EQ(store_->state().obstacle, Obstacle::little_room);
+    EXPECT_EQ(store_->admit(0), StoreStatus::disk_full);
+    store_->set_limits(0, 2);
+    EXPECT_EQ(store_->state().obstacle, Obstacle::none);
+}
+
 TEST_F(StoreRoomTest, TheNumberOfMessagesIsKeptOverARestart) {
     options_.maximum_messages = 2;
     open();
@@ -35,6 +55,110 @@ TEST_F(StoreRoomTest, TheNumberOfMessagesIsKeptOverARestart) {
     EXPECT_EQ(store_->admit(0), StoreStatus::disk_full);
     record(second, 0, RecipientState::delivered);
     EXPECT_EQ(store_->admit(0), StoreStatus::stored);
+}
+
+// Many open messages: what they may still fill is not there for others, declared or not, and comes back when they go.
+class PromisedRoom : public StoreFixture {
+protected:
+    static constexpr std::uint64_t room = 1 << 20;
+    PromisedRoom() {
+        options_.minimum_free_disk = 100 << 20;
+        options_.free_disk = [this] { return std::optional<std::uint64_t>(free_.load()); };
+    }
+    std::atomic<std::uint64_t> free_{(100 << 20) + room};
+};
+
+TEST_F(PromisedRoom, WhatWasDeclaredIsPromised) {
+    open();
+    EXPECT_EQ(store_->admit(room), StoreStatus::stored);
+    EXPECT_EQ(store_->admit(room + 1), StoreStatus::disk_full);
+    auto first = store_->begin(room / 2);
+    auto second = store_->begin(room / 2);
+    EXPECT_EQ(store_->admit(1), StoreStatus::disk_full);
+    EXPECT_EQ(store_->admit(UINT64_MAX), StoreStatus::disk_full);
+    // Both asked before either began: the later one hears it at its end.
+    auto third = store_->begin(room / 2);
+    EXPECT_EQ(append(*third, "part"), StoreStatus::disk_full);
+    EXPECT_EQ(commit(*third, {"a@example.com"}, "end"), StoreStatus::disk_full);
+    EXPECT_EQ(commit(*first, {"a@example.com"}, std::string(room / 2, 'x')), StoreStatus::stored);
+    EXPECT_EQ(store_->admit(1), StoreStatus::disk_full) << "what is written came back before it was measured";
+    second.reset();
+    EXPECT_EQ(store_->admit(room / 2), StoreStatus::stored);
+    EXPECT_EQ(store_->admit(room / 2 + 1), StoreStatus::disk_full);
+    store_->set_limits(100 << 20, 1000);  // measured anew
+    EXPECT_EQ(store_->admit(room), StoreStatus::stored);
+}
+
+TEST_F(PromisedRoom, WhatIsNotDeclaredIsLookedAtAsItGrows) {
+    open();
+    const std::string part(64 << 10, 'p');
+    std::vector<std::unique_ptr<IncomingMessage>> half;
+    std::uint64_t taken = 0;
+    for (int i = 0; i < 40; ++i) {
+        half.push_back(store_->begin());
+        const StoreStatus status = append(*half.back(), part);
+        EXPECT_EQ(status, taken + part.size() <= room ? StoreStatus::stored : StoreStatus::disk_full) << i;
+        taken += status == StoreStatus::stored ? part.size() : 0;
+    }
+    EXPECT_EQ(taken, room);
+    EXPECT_EQ(store_->admit(0), StoreStatus::stored);
+    EXPECT_EQ(store_->admit(1), StoreStatus::disk_full);
+    EXPECT_EQ(append(*half[0], part), StoreStatus::disk_full);
+    EXPECT_EQ(append(*half[0], "x"), StoreStatus::disk_full) << "parts are missing";
+    EXPECT_EQ(store_->admit(part.size()), StoreStatus::stored) << "who was refused keeps his room";
+    // A small one comes in one piece, and is looked at all the same.
+    EXPECT_EQ(send({"a@example.com"}, part + "x").status, StoreStatus::disk_full);
+    EXPECT_EQ(commit(*half[1], {"a@example.com"}, part), StoreStatus::stored);
+    half.clear();
+    EXPECT_EQ(store_->admit(room - 2 * part.size()), StoreStatus::stored) << "not all came back";
+    drain();
+    EXPECT_EQ(query("SELECT count(*) FROM message"), 1);
+    EXPECT_EQ(query("SELECT count(DISTINCT message) FROM chunk"), 1) << "parts of what was refused are left";
+}
+
+TEST_F(PromisedRoom, ADiskThatSomebodyElseFillsRefusesWhatIsComingIn) {
+    open();
+    auto message = store_->begin();
+    EXPECT_EQ(append(*message, "part"), StoreStatus::stored);
+    free_ = 100 << 20;
+    store_->set_limits(100 << 20, 1000);
+    EXPECT_EQ(store_->admit(0), StoreStatus::disk_full);
+    EXPECT_EQ(append(*message, "part"), StoreStatus::disk_full);
+    free_ = 0;
+    store_->set_limits(0, 1000);
+    auto other = store_->begin(1 << 30);
+    EXPECT_EQ(append(*other, "part"), StoreStatus::stored) << "without a minimum the disk itself says it";
+}
+
+TEST_F(PromisedRoom, ThreadsTogetherAreNotPromisedMoreThanThereIs) {
+    detail::DiskRoom disk(options_.free_disk, clock_, options_.minimum_free_disk);
+    constexpr std::uint64_t part = 50'000;
+    std::atomic<std::uint64_t> held{0};
+    std::atomic<std::uint64_t> most{0};
+    std::atomic<int> refused{0};
+    std::vector<std::thread> clients;
+    for (int client = 0; client < 4; ++client) {
+        clients.emplace_back([&] {
+            for (int i = 0; i < 1000; ++i) {
+                detail::DiskRoom::Promise promise(disk);
+                std::uint64_t mine = 0;
+                for (; promise.grow_to(mine + part, 0); mine += part) {
+                    const std::uint64_t now = held += part;
+                    for (std::uint64_t seen = most; seen < now && !most.compare_exchange_weak(seen, now);) {}
+                }
+                ++refused;
+                held -= mine;
+            }
+        });
+    }
+    for (std::thread& client : clients) {
+        client.join();
+    }
+    EXPECT_EQ(refused, 4000) << "each wants more than there is";
+    EXPECT_LE(most, room);
+    EXPECT_TRUE(disk.fits(room, 0)) << "not all came back";
+    EXPECT_FALSE(disk.fits(room + 1, 0));
+    EXPECT_TRUE(disk.fits(room + 1, 1)) << "free pages are room too";
 }
 
 class SmallDisk : public StoreFixture {

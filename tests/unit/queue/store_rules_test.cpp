@@ -22,7 +22,7 @@ protected:
     }
     std::size_t reassign(const std::string& domain, const std::string& from, const std::string& to) {
         std::promise<std::size_t> reassigned;
-        store_->reassign(domain, from, to, [&](Result<std::size_t, StoreStatus> count) {
+        store_->reassign(from, {{domain, to}}, [&](Result<std::size_t, StoreStatus> count) {
             reassigned.set_value(count.has_value() ? *count : 0);
         });
         return reassigned.get_future().get();
@@ -59,8 +59,9 @@ protected:
     }
     std::vector<std::string> backlog() {
         std::vector<std::string> lines;
-        const auto cells = reader()->backlog();
-        for (const BacklogCell& cell : *cells) {
+        const auto survey = reader()->backlog();
+        EXPECT_TRUE(survey->miscount.is_none()) << survey->miscount.describe();
+        for (const BacklogCell& cell : survey->cells) {
             lines.push_back(cell.backend + ' ' + cell.domain + ' ' + std::to_string(cell.recipients));
         }
         return lines;
@@ -112,6 +113,33 @@ TEST_F(StoreRulesTest, CountsTheBacklogByBackendAndDomain) {
     static_cast<void>(accept({"d@example.com"}, "x"));
     record(id, 1, RecipientState::delivered);
     EXPECT_THAT(backlog(), testing::ElementsAre("stores example.com 2", "stores example.net 1"));
+}
+
+TEST_F(StoreRulesTest, WhatWasCountedWrongIsFoundAndPutRight) {
+    const MessageId id = accept({"a@example.com", "b@example.com", "c@example.net"}, "x");
+    static_cast<void>(accept({"d@example.com"}, "x"));
+    record(id, 1, RecipientState::held);
+    record(id, 2, RecipientState::delivered);
+    store_.reset();
+    {
+        detail::Connection file(options_.path, detail::OpenMode::read_write);
+        file.execute(
+            "UPDATE meta SET value = 5 WHERE key = 'messages'; DELETE FROM recipient_count WHERE state = 3;"
+            "UPDATE recipient_count SET recipients = 17 WHERE state = 0; INSERT INTO recipient_count VALUES (4, 2)");
+    }
+    open();
+    const auto found = reader()->backlog();
+    ASSERT_TRUE(found.has_value());
+    EXPECT_EQ(found->miscount.describe(), "messages -3, ready -15, held +1, parked -2");
+    static_cast<void>(accept({"e@example.com"}, "x"));  // what happens between finding and mending is no matter
+    std::promise<StoreStatus> mended;
+    store_->mend_counts(found->miscount, [&](StoreStatus status) { mended.set_value(status); });
+    EXPECT_EQ(mended.get_future().get(), StoreStatus::stored);
+    expect_right_counts();
+    EXPECT_TRUE(reader()->backlog()->miscount.is_none());
+    EXPECT_EQ(reader()->totals()->messages, 3U);
+    static_cast<void>(accept({"f@example.com"}, "x"));
+    expect_right_counts("and they stay so");
 }
 
 TEST_F(StoreRulesTest, LoadsWhatIsOldDueOrNot) {

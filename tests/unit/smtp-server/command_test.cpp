@@ -152,6 +152,10 @@ TEST(Mail, ReadsParameters) {
     EXPECT_TRUE(mail.smtputf8);
     EXPECT_EQ(mail.dsn.ret, mail::DsnReturn::headers);
     EXPECT_EQ(mail.dsn.envid, "QQ+2B314159");
+    EXPECT_FALSE(mail.require_tls);
+    EXPECT_TRUE(read<MailCommand>("MAIL FROM:<a@b.c> RequireTls").require_tls);
+    EXPECT_EQ(refusal("MAIL FROM:<a@b.c> REQUIRETLS=YES"), "501 5.5.4");
+    EXPECT_EQ(refusal("MAIL FROM:<a@b.c> REQUIRETLS REQUIRETLS"), "501 5.5.4");
     const auto other = read<MailCommand>("MAIL FROM:<> BODY=7BIT RET=FULL");
     EXPECT_EQ(other.size, 0U);
     EXPECT_FALSE(other.body_8bit);
@@ -179,7 +183,7 @@ TEST(Mail, RefusesBadParameters) {
         EXPECT_EQ(refusal("MAIL FROM:<a@b.c> " + parameters), "501 5.5.4") << parameters;
     }
     for (const std::string parameters :
-         {"FOO", "FOO=bar", "AUTH=<>", "REQUIRETLS", "NOTIFY=NEVER", "ORCPT=rfc822;a", "XSIZE=1", "SIZE=1 X=y"}) {
+         {"FOO", "FOO=bar", "AUTH=<>", "MT-PRIORITY=3", "NOTIFY=NEVER", "ORCPT=rfc822;a", "XSIZE=1", "SIZE=1 X=y"}) {
         EXPECT_EQ(refusal("MAIL FROM:<a@b.c> " + parameters), "555 5.5.4") << parameters;
     }
     EXPECT_EQ(refusal("MAIL FROM:<a@b.c> BODY=BINARYMIME"), "504 5.5.4");

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -19,6 +20,9 @@
 
 namespace postern::smtp_server {
 
+inline const std::string ehlo = "EHLO c.example.org\r\n";
+inline const std::string envelope = "MAIL FROM:<a@example.org>\r\nRCPT TO:<u@example.com>\r\n";
+
 struct TakenMessage {
     std::string sender;
     std::vector<std::string> recipients;
@@ -26,12 +30,31 @@ struct TakenMessage {
     friend bool operator==(const TakenMessage&, const TakenMessage&) = default;
 };
 
-/// Takes what is for example.com. Local part "full": its reply after the data is 452.
+/// Takes what is for example.com. Some local parts say who refuses: of a sender "unwelcome" mail(); of a recipient
+/// "nobegin" begin(), "nowrite" write(), "full" and "late" finish(), with 452 and 550.
 class RememberingHooks final : public Hooks {
 public:
-    Refusal connected(const SessionInfo&) override { return std::nullopt; }
-    boost::asio::awaitable<Refusal> mail(const SessionInfo&, const MailCommand&) override { co_return std::nullopt; }
-    boost::asio::awaitable<Refusal> rcpt(const SessionInfo&, const MailCommand&, const RcptCommand& command) override {
+    Refusal connected(const SessionInfo& session) override {
+        const std::lock_guard lock(mutex_);
+        client_ = session.client_address + ' ' + std::to_string(session.client_port);
+        return std::nullopt;
+    }
+    boost::asio::awaitable<Refusal> mail(SessionInfo&, const MailCommand& command) override {
+        Refusal refusal;
+        if (command.sender.to_string().starts_with("unwelcome@")) {
+            refusal = mail::Reply(550, mail::EnhancedStatus(5, 7, 1), "Not from you");
+        }
+        co_return refusal;
+    }
+    boost::asio::awaitable<Refusal> rcpt(const SessionInfo& session, const MailCommand&,
+                                         const RcptCommand& command) override {
+        {
+            const std::lock_guard lock(mutex_);
+            ahead_.clear();
+            for (const mail::Mailbox& next : session.recipients_ahead()) {
+                ahead_.push_back(next.to_string());
+            }
+        }
         if (command.address.local_part() == "throws") {
             throw std::runtime_error("a hook that breaks");
         }
@@ -39,18 +62,25 @@ public:
         if (command.address.domain_key() != "example.com" && !command.bare_postmaster) {
             refusal = mail::Reply(550, mail::EnhancedStatus(5, 7, 1), "Relaying denied");
         }
+        if (command.address.local_part() == "enough") {
+            refusal = mail::Reply(421, mail::EnhancedStatus(4, 7, 1), "Enough of you");
+        }
         co_return refusal;
     }
     boost::asio::awaitable<Begun> begin(const SessionInfo& session, const MailCommand& mail,
                                         const std::vector<RcptCommand>& recipients) override {
         auto sink = std::make_unique<Sink>(*this, session.protocol);
         sink->message_.sender = mail.sender.to_string();
+        {
+            const std::lock_guard lock(mutex_);
+            tls_ = session.tls;
+        }
         for (const RcptCommand& recipient : recipients) {
             sink->message_.recipients.push_back(recipient.address.to_string());
         }
         Begun begun;
-        if (begin_refusal) {
-            begun.refusal = begin_refusal;
+        if (sink->is_for("nobegin")) {
+            begun.refusal = mail::Reply(452, mail::EnhancedStatus(4, 3, 1), "No room");
         } else {
             begun.sink = std::move(sink);
         }
@@ -71,13 +101,25 @@ public:
         changed_.wait_for(lock, std::chrono::seconds(60), [&] { return !reasons_.empty(); });
         return reasons_.empty() ? "none" : reasons_.back();
     }
+    /// SessionInfo::tls of the last message.
+    std::string tls() {
+        const std::lock_guard lock(mutex_);
+        return tls_;
+    }
+    /// SessionInfo::recipients_ahead() at the last RCPT.
+    std::vector<std::string> ahead() {
+        const std::lock_guard lock(mutex_);
+        return ahead_;
+    }
+    /// Address and port of the last client that was greeted.
+    std::string client() {
+        const std::lock_guard lock(mutex_);
+        return client_;
+    }
     int dropped() {
         const std::lock_guard lock(mutex_);
         return dropped_;
     }
-
-    Refusal begin_refusal;  ///< set before the conversation
-    Refusal write_refusal;
 
 private:
     class Sink final : public MessageSink {
@@ -89,7 +131,11 @@ private:
         }
         boost::asio::awaitable<Refusal> write(std::string part) override {
             message_.content += part;
-            co_return hooks_.write_refusal;
+            Refusal refusal;
+            if (is_for("nowrite")) {
+                refusal = mail::Reply(452, mail::EnhancedStatus(4, 3, 1), "Disk full");
+            }
+            co_return refusal;
         }
         boost::asio::awaitable<std::vector<mail::Reply>> finish(std::string last_part, bool) override {
             message_.content += last_part;
@@ -101,6 +147,8 @@ private:
                 }
                 if (recipient.starts_with("full@")) {
                     replies.emplace_back(std::uint16_t{452}, mail::EnhancedStatus(4, 2, 2), "Full");
+                } else if (recipient.starts_with("late@")) {
+                    replies.emplace_back(std::uint16_t{550}, mail::EnhancedStatus(5, 7, 1), "Not this");
                 } else {
                     replies.emplace_back(std::uint16_t{250}, mail::EnhancedStatus(2, 0, 0), "Taken " + recipient);
                 }
@@ -108,9 +156,16 @@ private:
             if (protocol_ == Protocol::smtp) {
                 replies.resize(1);
             }
-            const std::lock_guard lock(hooks_.mutex_);
-            hooks_.taken_.push_back(message_);
+            if (std::any_of(replies.begin(), replies.end(),
+                            [](const mail::Reply& each) { return each.is_success(); })) {
+                const std::lock_guard lock(hooks_.mutex_);
+                hooks_.taken_.push_back(message_);
+            }
             co_return replies;
+        }
+        [[nodiscard]] bool is_for(const std::string& local_part) const {
+            return std::any_of(message_.recipients.begin(), message_.recipients.end(),
+                               [&](const std::string& each) { return each.starts_with(local_part + '@'); });
         }
         TakenMessage message_;
 
@@ -124,6 +179,9 @@ private:
     std::condition_variable changed_;
     std::vector<TakenMessage> taken_;
     std::vector<std::string> reasons_;
+    std::string tls_;
+    std::string client_;
+    std::vector<std::string> ahead_;
     int dropped_ = 0;
 };
 
@@ -137,6 +195,7 @@ public:
         EXPECT_EQ(::connect(socket_, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
     }
     ~Client() { close(); }
+    Client(Client&& other) noexcept : socket_(std::exchange(other.socket_, -1)), pending_(std::move(other.pending_)) {}
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
 
@@ -156,6 +215,7 @@ public:
         }
         return true;
     }
+    [[nodiscard]] int descriptor() const { return socket_; }
     /// One read of what is there or comes; empty at the end.
     std::string read() const {
         pollfd waiting{socket_, POLLIN, 0};

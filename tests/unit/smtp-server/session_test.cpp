@@ -9,9 +9,6 @@ namespace {
 
 using SessionTest = ConversationTest;
 
-const std::string envelope = "MAIL FROM:<a@example.org>\r\nRCPT TO:<u@example.com>\r\n";
-const std::string ehlo = "EHLO c.example.org\r\n";
-
 // Shows: RFC 2920 section 3.2 (S21)
 TEST_F(SessionTest, AnswersAPipelinedBatchInOneWrite) {
     Client client = connect();
@@ -22,6 +19,24 @@ TEST_F(SessionTest, AnswersAPipelinedBatchInOneWrite) {
     const std::string answer = client.read();
     EXPECT_EQ(std::count(answer.begin(), answer.end(), '\n'), 4) << answer;
     EXPECT_NE(answer.find("354 "), std::string::npos);
+}
+
+TEST_F(SessionTest, TellsAHookWhichRecipientsHaveComeBehindThisOne) {
+    Client client = connect();
+    client.send(ehlo);
+    EXPECT_EQ(client.codes(2), (Codes{"220", "250"}));
+    client.send(
+        "MAIL FROM:<a@example.org>\r\nRCPT TO:<throws@example.com>\r\nRCPT TO:<b@example.com>\r\n"
+        "RCPT TO:<c@example.com>\r\nNOOP\r\nRCPT TO:<d@example.com>\r\n");
+    EXPECT_EQ(hooks_.await_reason(), "internal error");  // at the first of them
+    EXPECT_EQ(hooks_.ahead(), (std::vector<std::string>{"b@example.com", "c@example.com"}));
+}
+
+TEST_F(SessionTest, HangsUpWhenAHookSaysSo) {
+    Client client = connect();
+    client.send(ehlo + "MAIL FROM:<a@example.org>\r\nRCPT TO:<enough@example.com>\r\nRCPT TO:<u@example.com>\r\n");
+    EXPECT_EQ(client.codes(4), (Codes{"220", "250", "250 2.1.0", "421 4.7.1"}));
+    EXPECT_EQ(hooks_.await_reason(), "refused");
 }
 
 // Shows: RFC 5321 sections 4.1.4, 4.2.4 and 4.3.2 (S1, S5, S6, E1, E13, E14)
@@ -69,29 +84,86 @@ TEST_F(SessionTest, QuestionsBetweenChunksCostNoContent) {
     EXPECT_EQ(hooks_.dropped(), 0);
 }
 
-// Shows: RFC 5321 section 4.1.4 (S5); every ending of a transaction ends all of it.
+// Shows: RFC 5321 section 4.1.4 (S5); every ending of a transaction ends all of it: nothing of it is left for the next.
 TEST_F(SessionTest, EveryEndingResetsTheEnvelope) {
-    options_.limits.message_size = 10;
-    const std::vector<std::pair<std::string, std::size_t>> endings{
-        {"DATA\r\nx\r\n.\r\n", 2},
-        {"DATA\r\n0123456789abc\r\n.\r\n", 2},
-        {"RSET\r\n", 1},
-        {ehlo, 1},
-        {"HELO c\r\n", 1},
-        {"BDAT 3 LAST\r\nx\r\n", 1},
-        {"BDAT 13\r\n0123456789abc", 1},
-        {"BDAT 13 LAST\r\n0123456789abc", 1},
-        {"BDAT 1\r\nxRSET\r\n", 2},
-        {"BDAT 1\r\nx" + ehlo, 2},
+    options_.limits.message_size = 20'000;
+    options_.limits.chunk = 100;
+    options_.limits.received_headers = 1;
+    options_.bare_newline = BareNewline::reject;
+    const auto to = [](const std::string& local_part) {
+        return "MAIL FROM:<a@example.org>\r\nRCPT TO:<" + local_part + "@example.com>\r\n";
     };
-    for (const auto& [ending, replies] : endings) {
+    const auto data = [](const std::string& content) { return "DATA\r\n" + content + "\r\n.\r\n"; };
+    const auto chunk = [](const std::string& content, const std::string& last = " LAST") {
+        return "BDAT " + std::to_string(content.size()) + last + "\r\n" + content;
+    };
+    const std::string large(10'000, 'x');  // more than is held until the end
+    const std::string too_large(20'001, 'x');
+    const std::string nul("a\0b", 3);
+    const std::string loop = "Received: a\r\nReceived: b\r\n\r\n";
+    const struct {
+        std::string said;
+        Codes heard;  // behind the two of the envelope
+    } endings[] = {
+        // The client's own.
+        {envelope + data("x"), {"354", "250 2.0.0"}},
+        {envelope + chunk("x\r\n"), {"250 2.0.0"}},
+        {envelope + "RSET\r\n", {"250 2.0.0"}},
+        {envelope + ehlo, {"250"}},
+        {envelope + "HELO c\r\n", {"250"}},
+        {envelope + chunk("x", "") + "RSET\r\n", {"250 2.0.0", "250 2.0.0"}},
+        {envelope + chunk("x", "") + ehlo, {"250 2.0.0", "250"}},
+        // What speaks against the content.
+        {envelope + data(too_large), {"354", "552 5.3.4"}},
+        {envelope + chunk(too_large), {"552 5.3.4"}},
+        {envelope + chunk(too_large, ""), {"552 5.3.4"}},
+        {envelope + data(nul), {"354", "554 5.6.0"}},
+        {envelope + chunk(nul), {"554 5.6.0"}},
+        {envelope + chunk(nul, ""), {"554 5.6.0"}},
+        {envelope + data("a\nb"), {"354", "554 5.6.0"}},
+        {envelope + data("a\n.\nMAIL FROM:<x@example.org>\r\nRCPT TO:<y@example.com>"), {"354", "554 5.6.0"}},
+        {envelope + chunk("a\rb"), {"554 5.6.0"}},
+        {envelope + chunk("a\rb", ""), {"554 5.6.0"}},
+        {envelope + data(" folded"), {"354", "554 5.6.0"}},
+        {envelope + data(".\tfolded"), {"354", "554 5.6.0"}},
+        {envelope + chunk("\tfolded\r\n"), {"554 5.6.0"}},
+        {envelope + chunk(" ", "") + chunk("folded\r\n"), {"250 2.0.0", "554 5.6.0"}},
+        {envelope + data(loop), {"354", "554 5.4.6"}},
+        {envelope + chunk(loop), {"554 5.4.6"}},
+        {envelope + chunk(loop, ""), {"554 5.4.6"}},
+        // Who takes it: at the sender, before the content, within it, behind it.
+        {"MAIL FROM:<unwelcome@example.org>\r\nRCPT TO:<u@example.com>\r\n", {}},
+        {to("nobegin") + "DATA\r\n", {"452 4.3.1"}},
+        {to("nobegin") + chunk("x\r\n"), {"452 4.3.1"}},
+        {to("nobegin") + chunk("x\r\n", ""), {"452 4.3.1"}},
+        {to("nowrite") + data(large), {"354", "452 4.3.1"}},
+        {to("nowrite") + chunk(large), {"452 4.3.1"}},
+        {to("nowrite") + chunk(large, ""), {"452 4.3.1"}},
+        {to("full") + data("x"), {"354", "452 4.2.2"}},
+        {to("full") + chunk("x\r\n"), {"452 4.2.2"}},
+        {to("late") + data("x"), {"354", "550 5.7.1"}},
+        {to("late") + chunk("x\r\n", "") + chunk("y\r\n"), {"250 2.0.0", "550 5.7.1"}},
+    };
+    for (const auto& [said, heard] : endings) {
+        const bool unwelcome = said.starts_with("MAIL FROM:<unwelcome");
+        Codes expected = unwelcome ? Codes{"550 5.7.1", "503 5.5.1"} : Codes{"250 2.1.0", "250 2.1.5"};
+        expected.insert(expected.end(), heard.begin(), heard.end());
         Client client = connect();
-        client.send(ehlo + envelope + ending + "RCPT TO:<u@example.com>\r\nDATA\r\nBDAT 1 LAST\r\nx");
-        client.codes(4 + replies);
-        EXPECT_EQ(client.codes(3), (Codes{"503 5.5.1", "503 5.5.1", "503 5.5.1"})) << ending;
-        client.send(envelope + "QUIT\r\n");
-        EXPECT_EQ(client.codes(3), (Codes{"250 2.1.0", "250 2.1.5", "221 2.0.0"})) << ending;
+        client.send(ehlo);
+        EXPECT_EQ(client.codes(2), (Codes{"220", "250"}));
+        client.send(said);
+        EXPECT_EQ(client.codes(expected.size()), expected) << testing::PrintToString(said);
+        client.send("RCPT TO:<u@example.com>\r\nDATA\r\nBDAT 1 LAST\r\nx");
+        EXPECT_EQ(client.codes(3), (Codes{"503 5.5.1", "503 5.5.1", "503 5.5.1"})) << testing::PrintToString(said);
+        const std::size_t before = hooks_.taken().size();
+        client.send("MAIL FROM:<b@example.org>\r\nRCPT TO:<next@example.com>\r\nDATA\r\ny\r\n.\r\nQUIT\r\n");
+        EXPECT_EQ(client.codes(5), (Codes{"250 2.1.0", "250 2.1.5", "354", "250 2.0.0", "221 2.0.0"}))
+            << testing::PrintToString(said);
+        ASSERT_EQ(hooks_.taken().size(), before + 1) << testing::PrintToString(said);
+        EXPECT_EQ(hooks_.taken().back(), (TakenMessage{"b@example.org", {"next@example.com"}, "y\r\n"}))
+            << testing::PrintToString(said);
     }
+    EXPECT_EQ(hooks_.taken().size(), std::size(endings) + 2);  // two of the endings were messages taken
 }
 
 // Shows: RFC 3030 section 2: chunks still in the pipe after an error are read, and are no commands.
@@ -269,9 +341,9 @@ TEST_F(SessionTest, HookThatThrowsEndsTheSessionWithAReply) {
 }
 
 TEST_F(SessionTest, StoreThatFailsInTheMiddleIsSaidAtTheEnd) {
-    hooks_.write_refusal = mail::Reply(452, mail::EnhancedStatus(4, 3, 1), "Disk full");
     Client client = connect();
-    client.send(ehlo + envelope + "DATA\r\n" + std::string(600'000, 'x') + "\r\n.\r\nNOOP\r\n");
+    client.send(ehlo + "MAIL FROM:<>\r\nRCPT TO:<nowrite@example.com>\r\nDATA\r\n" + std::string(600'000, 'x') +
+                "\r\n.\r\nNOOP\r\n");
     EXPECT_EQ(client.codes(7), (Codes{"220", "250", "250 2.1.0", "250 2.1.5", "354", "452 4.3.1", "250 2.0.0"}));
     EXPECT_TRUE(hooks_.taken().empty());
 }

@@ -35,6 +35,22 @@ TEST(RefusalNow, SaysLaterForABackendThatTakesNothingWithoutSayingWhy) {
     EXPECT_EQ(refusal->to_string().find("14400"), std::string::npos);
 }
 
+TEST(TlsRefusal, IsForWhatRequiresTlsAndCannotHaveIt) {
+    Policy some = policy();
+    some.is_confidential = [](const std::string& backend) { return backend == "main"; };
+    smtp_server::MailCommand mail;
+    mail.sender = mail::ReversePath(*mail::Mailbox::parse("a@example.org", mail::Utf8::refused));
+    EXPECT_FALSE(tls_refusal(some, mail, "other"));
+    mail.require_tls = true;
+    EXPECT_FALSE(tls_refusal(some, mail, "main"));
+    const auto refusal = tls_refusal(some, mail, "other");
+    ASSERT_TRUE(refusal);
+    EXPECT_EQ(refusal->to_string().substr(0, 10), "550 5.7.30");
+    EXPECT_TRUE(tls_refusal(policy(), mail, "main")) << "nobody has said that it is";
+    mail.sender = {};
+    EXPECT_FALSE(tls_refusal(some, mail, "other")) << "a report";
+}
+
 TEST(TakeRecipient, TakesOursWithTheBackendThatServesThem) {
     const auto taken = take_recipient(policy(), rcpt("Someone+tag@EXAMPLE.com"));
     ASSERT_TRUE(taken);
@@ -77,6 +93,17 @@ TEST(TakeRecipient, TakesOtherOddButHarmlessLocalParts) {
          {"\"two words\"@example.com", "o'brien@example.com", "#&*+/=?^_`{|}~$@example.com", "a.b@example.com"}) {
         EXPECT_TRUE(take_recipient(policy(), rcpt(address))) << address;
     }
+}
+
+TEST(TakeRecipient, TrustedClientsMaySendToAnyDomainWhenThereIsAWayOut) {
+    Policy open = policy();
+    open.outgoing = "outgoing";
+    const auto out = take_recipient(open, rcpt("ann@elsewhere.example"), Client::trusted);
+    ASSERT_TRUE(out);
+    EXPECT_EQ(out->backend, "outgoing");
+    EXPECT_EQ(take_recipient(open, rcpt("ann@example.com"), Client::trusted)->backend, "main");
+    EXPECT_FALSE(take_recipient(open, rcpt("ann@elsewhere.example"), Client::anybody));
+    EXPECT_FALSE(take_recipient(policy(), rcpt("ann@elsewhere.example"), Client::trusted)) << "there is no way out";
 }
 
 }  // namespace

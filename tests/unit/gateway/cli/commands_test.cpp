@@ -70,7 +70,7 @@ protected:
         postern::Result<std::vector<queue::ShapeCell>, Failure> shape(const control::ShapeRequest& request) override {
             return local_.shape(request);
         }
-        postern::Result<void, Failure> history(const queue::Filter& filter,
+        postern::Result<void, Failure> history(const queue::HistoryFilter& filter,
                                                const std::function<bool(const queue::HistoryEvent&)>& each) override {
             return local_.history(filter, each);
         }
@@ -89,6 +89,11 @@ protected:
                               return answer_;
                           }};
         Context context{terminal, clock_};
+        context.sqlite_version = sqlite_;
+        context.other_writers = [this](const std::filesystem::path& file) {
+            EXPECT_EQ(file, loaded_.config->queue.path);
+            return writers_;
+        };
         context.load_config = [this](const std::filesystem::path& file) {
             file_ = file;
             return loaded_;
@@ -120,12 +125,24 @@ protected:
     FakeGateway gateway_;
     FixedClock clock_;
     config::Loaded loaded_{std::make_shared<config::Config>(), {}, {}};
+    int sqlite_ = 3'051'003;  ///< a sound one
+    std::vector<long> writers_;
     std::optional<Failure> failure_;
     std::optional<bool> answer_;  ///< what the operator says; nullopt: there is no terminal
     std::string question_;
     std::filesystem::path file_;
     std::vector<Declare> others_;
 };
+
+TEST_F(CommandsTest, BounceCarriesTheReason) {
+    const Result result = run_command({"queue", "bounce", id(1), "--reason", "moved away"});
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_EQ(result.out.find("returned "), 0U) << result.out;
+    ASSERT_EQ(gateway_.calls().size(), 1U);
+    EXPECT_EQ(gateway_.calls()[0].verb, control::Verb::bounce);
+    EXPECT_EQ(gateway_.calls()[0].reason, "moved away");
+    EXPECT_EQ(run_command({"queue", "hold", id(1), "--reason", "moved away"}).status, 64);
+}
 
 TEST_F(CommandsTest, ListPrintsATable) {
     const Result result = run_command({"queue", "list", "--state", "waiting,held", "--limit=2"});
@@ -224,7 +241,7 @@ TEST_F(CommandsTest, ADryRunCounts) {
 }
 
 TEST_F(CommandsTest, AVerbOnNothingIsAUsageError) {
-    for (const char* verb : {"retry", "hold", "release", "remove"}) {
+    for (const char* verb : {"retry", "hold", "release", "remove", "bounce"}) {
         EXPECT_EQ(run_command({"queue", verb}).status, 64);
         EXPECT_EQ(run_command({"queue", verb, "--limit", "5"}).status, 64);
         EXPECT_EQ(run_command({"queue", verb, "--yes"}).status, 64);
@@ -265,7 +282,7 @@ TEST_F(CommandsTest, UsageErrorsSayWhereToLook) {
     EXPECT_EQ(run_command({"queue", "show"}).status, 64);
     EXPECT_EQ(run_command({"queue", "shape", "--by", "client"}).status, 64);
     EXPECT_EQ(run_command({"queue", "list", "--older-than", "soon"}).status, 64);
-    EXPECT_EQ(run_command({"queue", "bounce", id(1)}).status, 64);
+    EXPECT_EQ(run_command({"queue", "bouncy", id(1)}).status, 64);
 }
 
 TEST_F(CommandsTest, HelpIsNoError) {
@@ -323,6 +340,51 @@ TEST_F(CommandsTest, StatusShapeHistoryVersion) {
     EXPECT_EQ(run_command({"history"}).status, 0);
     EXPECT_TRUE(run_command({"version"}).out.starts_with("postern "));
     EXPECT_TRUE(nlohmann::json::parse(run_command({"version", "--json"}).out)["libraries"].contains("sqlite"));
+}
+
+TEST_F(CommandsTest, ASqliteThatLosesCommitsIsToldOfWithWhoWritesBesideUs) {
+    const auto warnings = [this] {
+        return nlohmann::json::parse(run_command({"version", "--json"}).out)["warnings"].size();
+    };
+    writers_ = {4711};
+    EXPECT_EQ(warnings(), 0U);
+    EXPECT_EQ(run_command({"version"}).out.find("warning"), std::string::npos);
+    EXPECT_EQ(run_command({"check"}).err, "");
+    sqlite_ = 3'040'001;
+    EXPECT_EQ(warnings(), 1U);
+    EXPECT_NE(run_command({"version"}).out.find("warning: sqlite 3.40.1 can lose commits"), std::string::npos);
+    const Result checked = run_command({"check"});
+    EXPECT_EQ(checked.err.rfind("warning: process 4711 has the queue ", 0), 0U) << checked.err;
+    EXPECT_EQ(checked.status, 0) << "the configuration is good";
+    writers_.clear();
+    EXPECT_EQ(run_command({"check"}).err, "");
+}
+
+TEST_F(CommandsTest, HistorySaysOfWhatItHasNothing) {
+    queue::HistoryEvent event;
+    event.message = queue::MessageId(1);
+    event.event = "trouble";
+    queue_.history.push_back(event);
+    event.event = "transcript";
+    event.transcript = "   0.000 S: 452 \\x1b[2J\n   0.001 S: \x1b raw\\\n";
+    queue_.history.push_back(event);
+    EXPECT_EQ(run_command({"history"}).status, 0);
+    const Result found = run_command({"history", id(1)});
+    EXPECT_EQ(found.status, 0);
+    EXPECT_EQ(found.err, "");
+    EXPECT_EQ(std::count(found.out.begin(), found.out.end(), '\n'), 1);
+    const Result unknown = run_command({"history", id(1), id(99)});
+    EXPECT_EQ(unknown.status, 1);
+    EXPECT_EQ(unknown.out, found.out);
+    EXPECT_NE(unknown.err.find(id(99) + ": the history has nothing of it"), std::string::npos) << unknown.err;
+    EXPECT_EQ(run_command({"history", id(99), "--json"}).status, 1);
+    const Result said = run_command({"history", id(1), "--transcript"});
+    EXPECT_EQ(said.out, found.out + "    |    0.000 S: 452 \\x1b[2J\n    |    0.001 S: \\x1b raw\\\\\n");
+    queue_.history.clear();
+    const Result nothing = run_command({"history", "--recipient", "x@example.com"});
+    EXPECT_EQ(nothing.status, 1);
+    EXPECT_NE(nothing.err.find("nothing in the history matched"), std::string::npos) << nothing.err;
+    EXPECT_EQ(run_command({"history"}).status, 0);
 }
 
 TEST_F(CommandsTest, RouteTellsWhereMailGoesAndWhy) {

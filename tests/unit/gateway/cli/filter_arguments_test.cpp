@@ -45,7 +45,7 @@ TEST(FilterArguments, WhatIsWrongIsNamed) {
         {[](FilterArguments& a) { a.ids = {"nonsense"}; },
          "message id `nonsense`: expected 13 letters and digits, as `postern queue list` shows them"},
         {[](FilterArguments& a) { a.states = {"lost"}; },
-         "--state `lost`: expected ready, waiting, unknown, held, parked, delivered or removed"},
+         "--state `lost`: expected ready, waiting, unknown, held, parked, delivered, removed or returned"},
         {[](FilterArguments& a) { a.clients = {"example.com"}; },
          "--client `example.com`: expected an IP address, or a network such as 192.0.2.0/24"},
         {[](FilterArguments& a) { a.older_than = "soon"; },

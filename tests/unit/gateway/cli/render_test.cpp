@@ -117,6 +117,14 @@ control::Status example_status() {
     status.gateway.disk.queue_path = "/var/lib/postern/queue.db";
     status.gateway.disk.free_octets = 12ULL << 30;
     status.gateway.disk.minimum_free_octets = 512ULL << 20;
+    status.gateway.certificates.resize(2);
+    status.gateway.certificates[0].listener = "0.0.0.0:25";
+    status.gateway.certificates[0].file = "/etc/postern/rsa.pem";
+    status.gateway.certificates[0].key = "RSA 2048";
+    status.gateway.certificates[0].days_left = 61;
+    status.gateway.certificates[1] = status.gateway.certificates[0];
+    status.gateway.certificates[1].key = "ECDSA P-256";
+    status.gateway.certificates[1].days_left = -1;
     control::BackendStatus backend;
     backend.name = "stores";
     backend.endpoints.resize(2);
@@ -147,6 +155,8 @@ TEST(RenderStatus, IsOneScreen) {
 Queue       5 messages, the oldest 4m10s
 Recipients  4 waiting, 1 held
 Disk        12.0 GiB free, at least 512.0 MiB kept; /var/lib/postern/queue.db
+Certificate RSA 2048 on 0.0.0.0:25, 61 days left; /etc/postern/rsa.pem
+Certificate ECDSA P-256 on 0.0.0.0:25, EXPIRED; /etc/postern/rsa.pem
 
                 accepted   delivered    deferred      failed
 last minute           60           0           0           0
@@ -207,6 +217,27 @@ TEST(RenderEvent, IsOneLine) {
     held.actor = "alice: queue hold --all";
     EXPECT_EQ(render_event(held),
               "2026-08-21T10:00:00.000Z  " + id(1) + "  held      bob@example.org  by alice: queue hold --all\n");
+}
+
+TEST(RenderEvent, AnAcceptanceNamesClientAndSession) {
+    queue::HistoryEvent event;
+    event.at = noon_ish;
+    event.message = queue::MessageId(1);
+    event.event = "accepted";
+    event.sender = "a@example.org";
+    event.recipient = "bob@example.com";
+    event.client = "192.0.2.1";
+    event.session = "46-1";
+    event.tls = "TLS1.3";
+    event.actor = "gateway";
+    EXPECT_EQ(render_event(event),
+              "2026-08-21T10:00:00.000Z  " + id(1) +
+                  "  accepted  from <a@example.org> to bob@example.com  client 192.0.2.1, session 46-1, TLS1.3\n");
+    event.sender.clear();
+    event.recipient.clear();
+    event.client.clear();
+    event.tls.clear();
+    EXPECT_EQ(render_event(event), "2026-08-21T10:00:00.000Z  " + id(1) + "  accepted  from <>, session 46-1\n");
 }
 
 TEST(RenderEvent, WhatIsAboutABackendHasNoMessage) {

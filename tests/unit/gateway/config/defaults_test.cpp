@@ -13,13 +13,21 @@ TEST(Defaults, AreThoseOfTheContract) {
     EXPECT_EQ(config->file, "postern.yaml");
     EXPECT_EQ(config->hostname, "mx.example.com");
     EXPECT_EQ(config->user, "");
+    EXPECT_TRUE(config->sandbox);
     EXPECT_EQ(config->shutdown_grace, 10s);
 
     EXPECT_EQ(config->limits.message_size, 50ULL << 20);
     EXPECT_EQ(config->limits.recipients_per_message, 1000U);
     EXPECT_EQ(config->limits.connections, 2000U);
     EXPECT_EQ(config->limits.connections_per_client, 50U);
+    EXPECT_EQ(config->limits.connections_per_minute, 120U);
+    EXPECT_EQ(config->limits.messages_per_minute, 600U);
+    EXPECT_EQ(config->limits.recipients_per_minute, 3000U);
+    EXPECT_EQ(config->limits.errors_per_minute, 60U);
     EXPECT_EQ(config->limits.errors_per_session, 10U);
+    EXPECT_EQ(config->limits.commands_without_mail, 100U);
+    EXPECT_EQ(config->limits.greeting_delay, 0s);
+    EXPECT_EQ(config->limits.stress_timeout, 10s);
     EXPECT_EQ(config->limits.command_timeout, 5min);
     EXPECT_EQ(config->limits.data_timeout, 10min);
     EXPECT_EQ(config->limits.received_headers, 50U);
@@ -45,7 +53,10 @@ TEST(Defaults, OfTheListener) {
     EXPECT_EQ(config->listeners[0].address.to_string(), "0.0.0.0:25");
     EXPECT_EQ(config->listeners[0].protocol, Listener::Protocol::smtp);
     EXPECT_EQ(config->listeners[0].bare_newline, Listener::BareNewline::normalize);
+    EXPECT_EQ(config->listeners[0].early_talk, Listener::EarlyTalk::refuse);
     EXPECT_TRUE(config->listeners[0].trusted.empty());
+    EXPECT_TRUE(config->listeners[0].proxy_protocol.empty());
+    EXPECT_FALSE(config->listeners[0].tls);
 }
 
 TEST(Defaults, OfABackend) {

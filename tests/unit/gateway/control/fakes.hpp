@@ -103,6 +103,18 @@ class FakeReader final : public queue::Reader {
 public:
     explicit FakeReader(const FakeQueue& queue) : queue_(queue) {}
 
+    Result<std::vector<queue::QueuedMessage>, queue::ReadError> find(
+        const std::vector<queue::MessageId>& ids) override {
+        std::vector<queue::QueuedMessage> messages;
+        for (const queue::MessageId id : ids) {
+            if (auto message = find(id)) {
+                messages.push_back(std::move(*message));
+            } else if (message.error() != queue::ReadError::not_found) {
+                return message.error();
+            }
+        }
+        return messages;
+    }
     Result<queue::QueuedMessage, queue::ReadError> find(queue::MessageId id) override {
         for (const auto& each : queue_.messages) {
             if (each.envelope.id == id && !queue_.broken) {
@@ -111,7 +123,7 @@ public:
         }
         return queue_.broken ? queue::ReadError::failed : queue::ReadError::not_found;
     }
-    Result<void, queue::ReadError> verify(queue::MessageId id) override {
+    Result<queue::Envelope, queue::ReadError> verify(queue::MessageId id) override {
         const auto found = find(id);
         if (!found) {
             return found.error();
@@ -119,7 +131,7 @@ public:
         if (queue_.damaged) {
             return queue::ReadError::damaged;
         }
-        return {};
+        return found->envelope;
     }
     Result<std::string, queue::ReadError> content_part(queue::MessageId /*id*/, std::uint32_t number) override {
         const std::size_t half = queue_.content.size() / 2;
@@ -177,9 +189,7 @@ public:
         }
         return totals;
     }
-    Result<std::vector<queue::BacklogCell>, queue::ReadError> backlog() override {
-        return std::vector<queue::BacklogCell>();
-    }
+    Result<queue::BacklogSurvey, queue::ReadError> backlog() override { return queue::BacklogSurvey(); }
     Result<std::vector<queue::BackendMark>, queue::ReadError> marks() override {
         return std::vector<queue::BackendMark>{};
     }
@@ -191,10 +201,13 @@ public:
         cell.counts.assign(bounds.size() + 1, 7);
         return std::vector<queue::ShapeCell>{cell};
     }
-    Result<void, queue::ReadError> history(const queue::HistoryFilter& /*filter*/, queue::Instant /*now*/,
+    Result<void, queue::ReadError> history(const queue::HistoryFilter& wanted, queue::Instant /*now*/,
                                            const std::function<bool(const queue::HistoryEvent&)>& each) override {
+        const auto& ids = wanted.filter.ids;
         for (const auto& event : queue_.history) {
-            if (!each(event)) {
+            const bool named = ids.empty() || std::find(ids.begin(), ids.end(), event.message) != ids.end();
+            const bool left_out = event.event == "transcript" && !wanted.transcripts;
+            if (named && !left_out && !each(event)) {
                 break;
             }
         }
@@ -223,14 +236,15 @@ public:
         Verb verb;
         std::vector<RecipientRef> recipients;
         std::string actor;
+        std::string reason;
     };
 
-    void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor,
+    void apply(Verb verb, std::vector<RecipientRef> recipients, std::string actor, std::string reason,
                std::function<void(ApplyResult)> done) override {
         const std::size_t count = recipients.size();
         {
             const std::lock_guard lock(mutex_);
-            calls_.push_back(Call{verb, std::move(recipients), std::move(actor)});
+            calls_.push_back(Call{verb, std::move(recipients), std::move(actor), std::move(reason)});
         }
         if (drop_) {
             return;  // as an engine that is torn down: the callback dies unused
@@ -238,7 +252,7 @@ public:
         done(ApplyResult(status_, count));
     }
     std::vector<WhyView> explain(const queue::QueuedMessage& message) override {
-        auto all = why_from_queue(message, queue::Instant());
+        auto all = why_from_queue(message, {}, queue::Instant());
         for (WhyView& why : all) {
             why.text = "as the engine says";
         }

@@ -17,7 +17,8 @@ TEST(Json, ShowsAMessageAsTheContractHasIt) {
         R"({"id":")" + queue::MessageId(1).to_string() +
             R"(","received_at":"2026-08-21T08:00:00.000Z","size":4096,"sender":"alice@example.com",)"
             R"("client":"192.0.2.1","helo":"mx.example.net","rdns":"","protocol":"ESMTP","has_8bit":false,)"
-            R"("smtputf8":false,"envid":"","recipients":[{"ordinal":0,"address":"bob@example.org","state":"waiting",)"
+            R"("smtputf8":false,"require_tls":false,"envid":"","recipients":[{"ordinal":0,"address":"bob@example.org",)"
+            R"("state":"waiting",)"
             R"("attempts":1,"unknowns":0,"next_attempt_at":"2026-08-21T10:04:10.000Z","backend":"stores",)"
             R"("last_reply":"452 4.2.2 Mailbox full","failed":false},{"ordinal":1,"address":"carol@example.org",)"
             R"("state":"delivered","attempts":1,"unknowns":0,"next_attempt_at":null,"backend":"stores",)"
@@ -51,6 +52,13 @@ TEST(Json, ReadsBackTheStatusThatItWrote) {
     status.gateway.sessions = 3;
     status.gateway.last_minute.delivered = 5;
     status.gateway.disk.queue_path = "/q";
+    CertificateStatus certificate;
+    certificate.listener = "0.0.0.0:25";
+    certificate.names = {"mx.example.com", "*.example.com"};
+    certificate.not_after = noon_ish;
+    certificate.days_left = -3;
+    status.gateway.certificates.push_back(certificate);
+    status.gateway.tls.resumed = 8;
     EndpointStatus endpoint;
     endpoint.address = "127.0.0.1:24";
     endpoint.state = "open";
@@ -80,11 +88,46 @@ TEST(Json, ReadsBackTheHistoryThatItWrote) {
     event.recipient = "bob@example.org";
     event.duration = 120ms;
     event.reply = "452 4.2.2 Mailbox full";
-    event.actor = "gateway";
+    event.actor = "root: queue hold --domain 'a: b'";
+    event.client = "192.0.2.1";
+    event.session = "d463423-17";
+    event.tls = "TLS1.3";
+    event.transcript = "   0.000 S: 452 full\n";
     const std::string text = encode(event);
     const auto read = decode_history_event(text);
     ASSERT_TRUE(read);
     EXPECT_EQ(encode(*read), text);
+    EXPECT_EQ(read->actor, event.actor);
+    EXPECT_EQ(read->session, event.session);
+    EXPECT_EQ(read->transcript, event.transcript);
+    EXPECT_NE(text.find(R"("actor":"root","command":"queue hold --domain 'a: b'")"), std::string::npos) << text;
+}
+
+TEST(Json, ReadsBackTheSearchOfTheHistory) {
+    queue::HistoryFilter filter;
+    filter.filter.domains = {"example.com"};
+    filter.transcripts = true;
+    const auto read = decode_history_search(encode_history_search(filter));
+    ASSERT_TRUE(read);
+    EXPECT_TRUE(read->transcripts);
+    EXPECT_EQ(read->filter.domains, filter.filter.domains);
+    EXPECT_FALSE(decode_history_search(R"({"filter": {}, "transcript": true})"));
+    EXPECT_FALSE(decode_history_search(R"({"filter": {}, "transcripts": 1})"));
+    EXPECT_FALSE(decode_history_search(R"({"transcripts": true})"));
+}
+
+TEST(Json, DescribesAFilterAsACommandLineHasIt) {
+    queue::Filter filter;
+    EXPECT_EQ(describe(filter), "--all");
+    filter.domains = {"example.com", "it's.example"};
+    filter.states = {RecipientState::held};
+    filter.older_than = 5min;
+    filter.limit = 3;
+    EXPECT_EQ(describe(filter),
+              "--domain 'example.com' --domain 'it'\\''s.example' --state held --older-than 300s --limit 3");
+    filter.recipients.assign(1000, std::string(1000, 'x'));
+    EXPECT_LT(describe(filter).size(), 1000U);
+    EXPECT_TRUE(describe(filter).ends_with(" ..."));
 }
 
 TEST(Json, ReadsBackTheFilterThatItWrote) {
@@ -133,6 +176,11 @@ TEST(Json, RefusesRequestsThatItDoesNotUnderstand) {
         EXPECT_FALSE(decode_search(text)) << text;
     }
     EXPECT_FALSE(decode_apply(Verb::hold, R"({"filter":{},"dry_run":"no"})"));
+    EXPECT_FALSE(decode_apply(Verb::hold, R"({"filter":{},"dry_run":false,"reason":"x"})"));
+    ApplyRequest bounce;
+    bounce.verb = Verb::bounce;
+    bounce.reason = "moved away";
+    EXPECT_EQ(decode_apply(Verb::bounce, encode_apply(bounce))->reason, "moved away");
     EXPECT_FALSE(decode_shape_request(R"({"by":"client","bounds_ms":[]})"));
     EXPECT_FALSE(decode_shape_request(R"({"by":"domain","bounds_ms":[5,5]})"));
 }

@@ -81,7 +81,8 @@ TEST_F(LiveTest, TheActorIsWhoTheKernelSaysThatItIs) {
     ASSERT_EQ(calls.size(), 1U);
     EXPECT_EQ(calls[0].verb, Verb::retry);
     const passwd* me = ::getpwuid(::getuid());
-    EXPECT_EQ(calls[0].actor, me != nullptr ? std::string(me->pw_name) : "uid " + std::to_string(::getuid()));
+    const std::string name = me != nullptr ? std::string(me->pw_name) : "uid " + std::to_string(::getuid());
+    EXPECT_EQ(calls[0].actor, name + ": queue retry " + MessageId(1).to_string());
 }
 
 TEST_F(LiveTest, TellsStatusShapeHistoryAndReload) {

@@ -75,7 +75,7 @@ TEST_F(LocalOperationsTest, AppliesAVerbOnlyToStatesThatItActsOn) {
     EXPECT_EQ(outcome->changed, 2U);
     const auto calls = gateway_.calls();
     ASSERT_EQ(calls.size(), 1U);
-    EXPECT_EQ(calls[0].actor, "alice");
+    EXPECT_EQ(calls[0].actor, "alice: queue release --all");
     EXPECT_EQ(calls[0].recipients, (std::vector<RecipientRef>{{MessageId(1), 1}, {MessageId(3), 0}}));
 }
 

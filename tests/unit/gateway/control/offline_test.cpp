@@ -118,6 +118,48 @@ TEST_F(OfflineTest, RemovingTheLastRecipientRemovesTheMessage) {
     EXPECT_EQ(shown.error().kind, FailureKind::not_found);
 }
 
+/// Reports to everybody, in one word.
+class BriefReporter final : public queue::Reporter {
+public:
+    Answer decide(const Case& about) override {
+        Answer answer;
+        answer.verdicts.resize(about.recipients.size(), {Ruling::report, ""});
+        for (const Told& told : about.recipients) {
+            text += told.recipient.address.to_string() + ' ' + told.recipient.last_reply + '\n';
+        }
+        queue::CommittedMessage& report = answer.report.emplace();
+        report.envelope.id = about.report_id;
+        report.envelope.origin = queue::Origin::gateway;
+        report.content = std::make_shared<const std::string>("report");
+        report.envelope.size = report.content->size();
+        report.recipients.emplace_back(*about.envelope.sender.mailbox());
+        return answer;
+    }
+    [[nodiscard]] std::size_t content_octets_max() const override { return 100; }
+    std::string text;
+};
+
+TEST_F(OfflineTest, ReturnsToTheSenderWithAReport) {
+    const auto id = add_message(*open_store());
+    BriefReporter reporter;
+    options_.queue.reporter = &reporter;
+    ApplyRequest request;
+    request.verb = Verb::bounce;
+    request.filter.ids = {id};
+    request.reason = "moved away";
+    const auto offline = operations();
+    ASSERT_NE(offline, nullptr);
+    const auto outcome = offline->apply(request);
+    ASSERT_TRUE(outcome) << outcome.error().text;
+    EXPECT_EQ(outcome->changed, 2U);
+    EXPECT_FALSE(offline->show(id));
+    EXPECT_EQ(std::count(reporter.text.begin(), reporter.text.end(), '\n'), 2) << "one report for both";
+    EXPECT_NE(reporter.text.find("(returned by the operator: moved away)"), std::string::npos);
+    const auto status = offline->status();
+    ASSERT_TRUE(status);
+    EXPECT_EQ(status->queue.messages, 1U) << "the report";
+}
+
 TEST_F(OfflineTest, AQueueThatAGatewayHoldsIsNotChangedBehindItsBack) {
     const auto store = open_store();
     const auto id = add_message(*store);
@@ -155,7 +197,7 @@ TEST_F(OfflineTest, SaysWhyFromTheQueueAlone) {
 }
 
 TEST_F(OfflineTest, APauseIsKeptInTheQueueAndInTheHistory) {
-    add_message(*open_store());
+    const auto id = add_message(*open_store());
     options_.backends.emplace_back().name = "stores";
     BackendRequest request;
     request.backend = "stores";
@@ -175,6 +217,13 @@ TEST_F(OfflineTest, APauseIsKeptInTheQueueAndInTheHistory) {
     ASSERT_TRUE(status);
     ASSERT_TRUE(status->gateway.backends.at(0).paused);
     EXPECT_EQ(status->gateway.backends[0].paused->reason, "new disk");
+    const auto why = offline->why(id);
+    ASSERT_TRUE(why);
+    EXPECT_EQ(why->recipients.at(0).waits_for, "resume");
+    EXPECT_EQ(why->recipients[0].since, status->gateway.backends[0].paused->at);
+    EXPECT_NE(why->recipients[0].text.find("paused by an operator: new disk"), std::string::npos);
+    EXPECT_NE(why->recipients[0].remedy.find("postern backend resume stores"), std::string::npos);
+    EXPECT_FALSE(why->recipients[0].actor.empty());
     std::vector<std::string> events;
     ASSERT_TRUE(offline->history({}, [&](const queue::HistoryEvent& event) {
         events.push_back(event.event);

@@ -68,6 +68,27 @@ TEST_F(ExplainTest, APause) {
     EXPECT_THAT(told.remedy, testing::HasSubstr("backend resume stores"));
 }
 
+TEST_F(ExplainTest, APauseAlsoOfWhatIsNotDueYet) {
+    begin();
+    const auto id = send({"a@example.com"});
+    reply_to_next({"450 4.2.1 come later"});
+    ASSERT_EQ(scheduler->order(BackendOrder::pause, "stores", "root: backend pause stores", "new disk", now),
+              Scheduler::Ordered::done);
+    const queue::Instant paused_at = now.wall;
+    pass(10s);
+    ASSERT_GT(row(id).next_attempt_at, now.wall);
+    const Explanation told = why(id);
+    EXPECT_EQ(told.reason, WaitsFor::resume);
+    EXPECT_EQ(told.since, paused_at);
+    EXPECT_EQ(told.actor, "root: backend pause stores");
+    EXPECT_THAT(told.text, testing::HasSubstr("paused by an operator: new disk"));
+    EXPECT_EQ(told.remedy, "postern backend resume stores");
+    EXPECT_EQ(told.until, std::nullopt) << "its time alone changes nothing";
+    EXPECT_EQ(told.reply, "450 4.2.1 come later");
+    ASSERT_EQ(scheduler->order(BackendOrder::resume, "stores", "root", "", now), Scheduler::Ordered::done);
+    EXPECT_EQ(why(id).reason, WaitsFor::next_attempt);
+}
+
 TEST_F(ExplainTest, TheBrake) {
     options.backends["stores"].brake = {true, 10min, 3, 3, 0.8};
     begin();

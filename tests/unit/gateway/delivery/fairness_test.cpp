@@ -161,6 +161,26 @@ TEST_F(FairnessTest, AClockThatIsSetForwardIsNoticedWithinAMinute) {
     }
 }
 
+TEST_F(FairnessTest, AClockThatIsSetForwardByDaysGivesNothingUp) {
+    begin();
+    const auto began = now.steady;
+    const auto id = send({"a@example.com"});
+    reply_to_next({"450 4.2.1 later"});
+    now.wall += 240h;
+    while (plans.empty()) {
+        pass_to_wake();
+    }
+    reply_to_next({"450 4.2.1 later"});
+    EXPECT_EQ(row(id, 0).state, RecipientState::waiting);
+    while (row(id, 0).state == RecipientState::waiting) {
+        pass_to_wake();
+        if (!plans.empty()) {
+            reply_to_next({"450 4.2.1 later"});
+        }
+    }
+    EXPECT_GE(now.steady - began, options.retry.expire);  // and is given up by the time that it lived
+}
+
 TEST_F(FairnessTest, AShareThatEndsWhereAPageEndsIsFollowedByTheRest) {
     options.backends["stores"].connections = 1;
     options.backends["stores"].recipients_per_transaction = 10;

@@ -49,6 +49,7 @@ public:
         lines.push_back(std::string(to_string(event.kind)) + ' ' + event.backend + event.about);
     }
     void damaged(queue::MessageId, const std::string&) override { lines.emplace_back("damaged"); }
+    void recounted(const std::string& changes) override { lines.push_back("recounted " + changes); }
     void problem(const std::string& text) override { lines.push_back("problem " + text); }
     [[nodiscard]] std::size_t count(const std::string& line) const {
         return static_cast<std::size_t>(std::count(lines.begin(), lines.end(), line));
@@ -224,11 +225,26 @@ protected:
     void load_old(const std::string& backend, queue::MessageId before, std::size_t limit) override {
         loads.push_back({Load::Kind::old, backend, {}, {}, before, limit});
     }
+    void load_late(const std::string& backend, queue::MessageId after, queue::MessageId before,
+                   std::size_t limit) override {
+        loads.push_back({Load::Kind::late, backend, {}, queue::DueKey{{}, after, 0}, before, limit});
+    }
+    void record_at_end(std::uint64_t plan, queue::RecipientUpdate update, queue::HistoryEvent event) override {
+        EXPECT_NE(plan, 0U);
+        record(std::move(update), std::move(event));
+    }
     void record(queue::RecipientUpdate update, std::optional<queue::HistoryEvent> event) override {
         const auto found = rows.find({update.message.value(), update.ordinal});
         ASSERT_NE(found, rows.end()) << "a result for what is not in the queue";
         queue::Recipient& recipient = found->second.recipient;
         ASSERT_FALSE(queue::is_done(recipient.state)) << "a recorded result is never undone";
+        if (update.telling) {
+            tellings.emplace_back(recipient.address.to_string(), *update.telling);
+            recipient.delay_told = recipient.delay_told || update.telling->notice == queue::Notice::delayed;
+            if (!update.telling->changes_all) {
+                return;
+            }
+        }
         recipient.state = update.state;
         recipient.attempts = update.attempts;
         recipient.unknowns = update.unknowns;
@@ -255,18 +271,12 @@ protected:
         loads.push_back({Load::Kind::called, backend, {}, {}, {}, limit, address, count});
     }
     void survey() override { loads.push_back({Load::Kind::survey, {}, {}, {}, {}, 0}); }
-    void reassign(const std::string& domain, const std::string& from, const std::string& to) override {
-        std::size_t count = 0;
-        for (auto& [key, each] : rows) {
-            queue::Recipient& recipient = each.recipient;
-            if (queue::is_schedulable(recipient.state) && recipient.backend == from &&
-                recipient.address.domain_key() == domain) {
-                recipient.backend = to;
-                ++count;
-            }
-        }
-        loads.push_back({Load::Kind::reassigned, from, {}, {}, {}, 0, domain, count, to});
+    void reassign(const std::string& from, const queue::DomainMoves& moves) override {
+        ++reassignments;
+        loads.push_back({Load::Kind::reassigned, from, {}, {}, {}, 0, {}, 0, moves});
     }
+    bool reassign_fails = false;
+    std::size_t reassignments = 0;
     void mark(queue::BackendMark made, bool set) override {
         std::erase_if(marks, [&made](const queue::BackendMark& old) {
             return old.backend == made.backend && old.kind == made.kind;
@@ -278,7 +288,7 @@ protected:
     void refuse(const std::map<std::string, std::string>& backends) override { refused = backends; }
 
     struct Load {
-        enum class Kind : std::uint8_t { due, old, called, survey, reassigned } kind = Kind::due;
+        enum class Kind : std::uint8_t { due, old, late, called, survey, reassigned } kind = Kind::due;
         std::string backend;
         queue::Instant until{};
         std::optional<queue::DueKey> after{};
@@ -286,7 +296,7 @@ protected:
         std::size_t limit = 0;
         std::string about{};
         std::size_t count = 0;
-        std::string to{};
+        queue::DomainMoves moves{};
     };
 
     bool answer_loads() {
@@ -303,6 +313,9 @@ protected:
             case Load::Kind::old:
                 scheduler->loaded_old(asked.backend, old(asked), now);
                 break;
+            case Load::Kind::late:
+                scheduler->loaded_late(asked.backend, late(asked), now);
+                break;
             case Load::Kind::called:
                 scheduler->called(asked.backend, asked.about, asked.count, asked.limit);
                 break;
@@ -310,10 +323,26 @@ protected:
                 scheduler->surveyed(cells(), now);
                 break;
             case Load::Kind::reassigned:
-                scheduler->reassigned(asked.about, asked.backend, asked.to, asked.count);
+                scheduler->reassigned(asked.moves, reassigned(asked), now);
                 break;
         }
         return true;
+    }
+    std::optional<std::size_t> reassigned(const Load& asked) {
+        if (reassign_fails) {
+            return std::nullopt;
+        }
+        std::size_t count = 0;
+        for (auto& [key, each] : rows) {
+            queue::Recipient& recipient = each.recipient;
+            const auto move = asked.moves.find(recipient.address.domain_key());
+            if (queue::is_schedulable(recipient.state) && recipient.backend == asked.backend &&
+                move != asked.moves.end()) {
+                recipient.backend = move->second;
+                ++count;
+            }
+        }
+        return count;
     }
     queue::DuePage due(const Load& asked) {
         std::map<queue::DueKey, const Row*> in_order;
@@ -355,6 +384,18 @@ protected:
         }
         return page;
     }
+    queue::DuePage late(const Load& asked) {
+        queue::DuePage page;
+        for (const auto& [key, each] : rows) {
+            const queue::MessageId id(key.first);
+            if (id > asked.after->message && id < asked.before && each.recipient.backend == asked.backend &&
+                queue::is_schedulable(each.recipient.state) && !each.recipient.delay_told &&
+                page.recipients.size() < asked.limit) {
+                page.recipients.push_back({id, each.recipient, each.received_at, 1000});
+            }
+        }
+        return page;
+    }
     std::vector<queue::BacklogCell> cells() {
         std::map<std::pair<std::string, std::string>, std::uint64_t> counts;
         for (const auto& [key, each] : rows) {
@@ -380,6 +421,7 @@ protected:
     std::deque<Load> loads;
     std::vector<queue::HistoryEvent> history;
     std::vector<std::string> calls;
+    std::vector<std::pair<std::string, queue::Telling>> tellings;  ///< of which senders are to hear, by recipient
     std::vector<queue::BackendMark> marks;
     std::map<std::string, std::string> refused;
     std::size_t loads_answered = 0;

@@ -105,6 +105,8 @@ TEST_F(OrdersTest, RetryTriesAtOnce) {
     const auto id = send({"a@example.com"});
     reply_to_next({"450 4.2.1 later"});
     ASSERT_TRUE(scheduler->order(Order::retry, id, row(id), "root", now));
+    EXPECT_EQ(row(id).state, RecipientState::waiting) << "its time changes, not what it is";
+    EXPECT_EQ(row(id).next_attempt_at, now.wall);
     run();
     EXPECT_EQ(plans.size(), 1U);
 }

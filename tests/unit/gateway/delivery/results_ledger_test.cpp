@@ -74,6 +74,50 @@ TEST_F(Ledger, RecordsAgainOnlyWhenAllThatWasRefusedIsStored) {
     EXPECT_TRUE(ledger_.is_idle());
 }
 
+queue::RecipientUpdate failure(queue::Ordinal ordinal) {
+    queue::RecipientUpdate update;
+    update.message = queue::MessageId(1);
+    update.ordinal = ordinal;
+    update.telling.emplace();
+    return update;
+}
+
+TEST_F(Ledger, KeepsFailuresTogetherUntilTheirTransactionEnds) {
+    ledger_.record_at_end(7, failure(0), {});
+    ledger_.send();
+    ledger_.record_at_end(7, failure(1), {});
+    ledger_.record_at_end(8, failure(2), {});
+    record();
+    ledger_.send();
+    ASSERT_EQ(store_.submitted.size(), 1U) << "what was recorded at once";
+    EXPECT_EQ(store_.submitted[0]->updates.size(), 1U);
+    ledger_.release_after_records(7, nullptr);
+    ledger_.send();
+    ASSERT_EQ(store_.submitted.size(), 2U);
+    EXPECT_EQ(store_.submitted[1]->updates.size(), 2U);
+    EXPECT_TRUE(store_.plans.empty());
+    ledger_.recorded(store_.submitted[1], StoreStatus::stored);
+    EXPECT_EQ(store_.plans, std::vector<std::uint64_t>{7});
+}
+
+TEST_F(Ledger, RecordsAFailureBeforeWhatAnOperatorSaysOfIt) {
+    ledger_.record_at_end(7, failure(0), {});
+    ledger_.record_at_end(7, failure(1), {});
+    queue::RecipientUpdate order = failure(1);
+    order.telling.reset();
+    ledger_.record(order, {});
+    ledger_.send();
+    ASSERT_EQ(store_.submitted.size(), 1U);
+    const auto& updates = store_.submitted[0]->updates;
+    ASSERT_EQ(updates.size(), 2U);
+    EXPECT_TRUE(updates[0].telling);
+    EXPECT_EQ(updates[0].ordinal, 1U);
+    EXPECT_FALSE(updates[1].telling);
+    ledger_.release_after_records(7, nullptr);
+    ledger_.send();
+    EXPECT_EQ(store_.submitted[1]->updates.size(), 1U);
+}
+
 TEST_F(Ledger, TellsAnOperatorWhatBecameOfTheOrder) {
     std::vector<StoreStatus> told;
     record();

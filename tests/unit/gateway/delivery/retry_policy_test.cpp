@@ -66,6 +66,18 @@ TEST(RetryDelay, WhatIsNotGivenFollowsRetryItself) {
     EXPECT_EQ(middle(policy, 9, ReplyKind::policy), 1s);
 }
 
+TEST(RetryAt, BringsTogetherWhatWasDeferredTogetherAndNeverEarly) {
+    const queue::Instant now(1'800'000'000'003ms);
+    EXPECT_EQ(retry_at(now, 64s), queue::Instant(1'800'000'065'000ms));
+    EXPECT_EQ(retry_at(now + 20ms, 64s), retry_at(now, 64s));
+    EXPECT_EQ(retry_at(now, 1ms), now + 1ms);
+    EXPECT_EQ(retry_at(now, 0ms), now);
+    for (queue::Duration delay(1); delay < 100h; delay = delay * 3 / 2 + 1ms) {
+        EXPECT_GE(retry_at(now, delay), now + delay);
+        EXPECT_LE(retry_at(now, delay), now + delay + delay / 64);
+    }
+}
+
 TEST(IsExpired, CountsFromAcceptanceAndDistrustsAClockSetBack) {
     RetryPolicy policy;
     const queue::Instant accepted(1'800'000'000s);

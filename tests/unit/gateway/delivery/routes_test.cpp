@@ -40,6 +40,55 @@ TEST_F(RoutesTest, AReloadMovesWhatIsInMemoryAndWhatIsNot) {
     }
 }
 
+TEST_F(RoutesTest, ManyDomainsMoveInOneWalk) {
+    routes["example.net"] = "stores";
+    begin();
+    const auto first = send({"a@example.com"});
+    reply_to_next({"450 4.2.1 later"});
+    const auto second = send({"a@example.net"});
+    reply_to_next({"450 4.2.1 later"});
+    routes["example.com"] = "others";
+    routes["example.net"] = "others";
+    reload();
+    EXPECT_EQ(reassignments, 1U);
+    EXPECT_EQ(row(first).backend, "others");
+    EXPECT_EQ(row(second).backend, "others");
+}
+
+TEST_F(RoutesTest, WhatCouldNotBeReassignedIsLookedForAgain) {
+    begin();
+    const auto id = send({"a@example.com"});
+    reply_to_next({"450 4.2.1 later"});
+    routes["example.com"] = "others";
+    reassign_fails = true;
+    reload();
+    EXPECT_EQ(reassignments, 1U);
+    EXPECT_EQ(row(id).backend, "stores");
+    reassign_fails = false;
+    pass(2s);
+    EXPECT_EQ(reassignments, 2U);
+    EXPECT_EQ(row(id).backend, "others");
+    pass(2s);
+    EXPECT_EQ(reassignments, 2U) << "once it is done, that is all";
+}
+
+// It takes a while where many wait, and a second reload may come before it has ended.
+TEST_F(RoutesTest, AReassignmentThatAReloadOvertookIsLookedAtAgain) {
+    begin();
+    const auto id = send({"a@example.com"});
+    reply_to_next({"450 4.2.1 later"});
+    routes["example.com"] = "others";
+    hold_loads = true;
+    reload();
+    scheduler->surveyed(cells(), now);  // begins it
+    routes.erase("example.com");
+    scheduler->reconfigure(options, route(), now);
+    scheduler->surveyed(cells(), now);
+    hold_loads = false;
+    pass(2min);
+    EXPECT_EQ(row(id).backend, "") << "it has no route any more";
+}
+
 TEST_F(RoutesTest, WhatIsLeftWithoutARouteWaitsWithAnEventAndComesBack) {
     begin();
     const auto id = send({"a@example.com"});

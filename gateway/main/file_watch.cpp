@@ -1,0 +1,81 @@
+#include "gateway/main/file_watch.hpp"
+
+#include <sys/stat.h>
+
+#include <utility>
+
+namespace postern::gateway {
+
+std::string look_of(const std::vector<std::filesystem::path>& files) {
+    std::string look;
+    for (const auto& file : files) {
+        struct stat entry {};
+        look += file.native() + '\0';
+        if (::stat(file.c_str(), &entry) == 0) {
+            for (const auto part : {static_cast<long long>(entry.st_dev), static_cast<long long>(entry.st_ino),
+                                    static_cast<long long>(entry.st_size), static_cast<long long>(entry.st_mtim.tv_sec),
+                                    static_cast<long long>(entry.st_mtim.tv_nsec)}) {
+                look += std::to_string(part) + ' ';
+            }
+        }
+    }
+    return look;
+}
+
+void ChangeFilter::seen(std::string look) {
+    known_ = std::move(look);
+    last_.reset();
+}
+
+bool ChangeFilter::is_news(std::string look) {
+    if (look == known_) {
+        last_.reset();
+        return false;
+    }
+    if (last_ != look) {
+        last_ = std::move(look);
+        return false;
+    }
+    seen(std::move(look));
+    return true;
+}
+
+FileWatch::FileWatch(std::chrono::milliseconds interval, Calls calls) : interval_(interval), calls_(std::move(calls)) {}
+
+FileWatch::~FileWatch() { stop(); }
+
+void FileWatch::seen(std::vector<std::filesystem::path> files) {
+    const std::lock_guard lock(mutex_);
+    files_ = std::move(files);
+    filter_.seen(look_of(files_));
+}
+
+void FileWatch::start() {
+    thread_ = std::thread([this] { run(); });
+}
+
+void FileWatch::stop() {
+    {
+        const std::lock_guard lock(mutex_);
+        stopping_ = true;
+    }
+    wake_.notify_all();
+    if (thread_.joinable()) {
+        thread_.join();
+    }
+}
+
+void FileWatch::run() {
+    std::unique_lock lock(mutex_);
+    while (!wake_.wait_for(lock, interval_, [this] { return stopping_; })) {
+        const bool news = filter_.is_news(look_of(files_));
+        lock.unlock();
+        if (news) {
+            calls_.changed();
+        }
+        calls_.looked();
+        lock.lock();
+    }
+}
+
+}  // namespace postern::gateway

@@ -1,0 +1,84 @@
+// When a change of files is worth telling.
+#include "gateway/main/file_watch.hpp"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <future>
+
+namespace postern::gateway {
+namespace {
+
+TEST(ChangeFilter, TellsAChangeOnceItIsQuiet) {
+    ChangeFilter filter;
+    filter.seen("a");
+    EXPECT_FALSE(filter.is_news("a"));
+    EXPECT_FALSE(filter.is_news("b"));
+    EXPECT_TRUE(filter.is_news("b"));
+    EXPECT_FALSE(filter.is_news("b"));
+    EXPECT_FALSE(filter.is_news("c"));
+    EXPECT_FALSE(filter.is_news("d"));  // still at it
+    EXPECT_TRUE(filter.is_news("d"));
+}
+
+TEST(ChangeFilter, WhatIsTakenBackIsNoNews) {
+    ChangeFilter filter;
+    filter.seen("a");
+    EXPECT_FALSE(filter.is_news("b"));
+    EXPECT_FALSE(filter.is_news("a"));
+    EXPECT_FALSE(filter.is_news("b"));
+    EXPECT_TRUE(filter.is_news("b"));
+}
+
+TEST(ChangeFilter, WhatWasReadMeanwhileIsNoNews) {
+    ChangeFilter filter;
+    filter.seen("a");
+    EXPECT_FALSE(filter.is_news("b"));
+    filter.seen("b");
+    EXPECT_FALSE(filter.is_news("b"));
+}
+
+class FileWatchTest : public testing::Test {
+protected:
+    FileWatchTest() {
+        std::string pattern = std::filesystem::temp_directory_path() / "postern-watch-XXXXXX";
+        folder_ = ::mkdtemp(pattern.data());
+    }
+    ~FileWatchTest() override { std::filesystem::remove_all(folder_); }
+    void write(const std::string& name, const std::string& text) const { std::ofstream(folder_ / name) << text; }
+    std::filesystem::path folder_;
+};
+
+TEST_F(FileWatchTest, ALookSeesEveryKindOfChange) {
+    const std::vector<std::filesystem::path> files{folder_ / "a", folder_ / "link"};
+    const auto absent = look_of(files);
+    write("a", "1");
+    const auto written = look_of(files);
+    EXPECT_NE(written, absent);
+    EXPECT_EQ(look_of(files), written);
+    write("b", "1");
+    std::filesystem::rename(folder_ / "b", folder_ / "a");  // the same size, perhaps the same time: another file
+    const auto replaced = look_of(files);
+    EXPECT_NE(replaced, written);
+    write("one", "1");
+    write("two", "2");
+    std::filesystem::create_symlink("one", folder_ / "link");
+    const auto linked = look_of(files);
+    std::filesystem::remove(folder_ / "link");
+    std::filesystem::create_symlink("two", folder_ / "link");
+    EXPECT_NE(look_of(files), linked);
+}
+
+TEST_F(FileWatchTest, CallsOnceForAChange) {
+    write("a", "1");
+    std::promise<void> changed;
+    FileWatch watch(std::chrono::milliseconds(5), {[&changed] { changed.set_value(); }, [] {}});
+    watch.seen({folder_ / "a"});
+    watch.start();
+    write("a", "another");
+    EXPECT_EQ(changed.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
+    watch.stop();
+}
+
+}  // namespace
+}  // namespace postern::gateway
