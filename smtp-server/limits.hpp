@@ -20,7 +20,7 @@ struct Limits {
     std::uint32_t recipients_per_minute = 3000;  ///< RCPT; then 450
     std::uint32_t errors_per_minute = 60;        ///< replies 5xx; then 421, also to new connections
     std::uint32_t errors_per_session = 10;       ///< replies 5xx to commands; then 421
-    std::uint32_t commands_without_mail = 100;   ///< NOOP, RSET, VRFY, EHLO, ... since the last message; then 421
+    std::uint32_t commands_without_mail = 100;   ///< NOOP, RSET, EHLO, ..., MAIL and RCPT answered 4xx; then 421
     std::chrono::milliseconds command_timeout = std::chrono::minutes(5);  ///< for a whole command line (4.5.3.2.7)
     /// In place of it, once four fifths of `connections` are taken: who is slow makes room. The time for a message and
     /// for a handshake shrinks by the same factor, but not below this. 0: never.

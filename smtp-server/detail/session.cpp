@@ -118,9 +118,7 @@ asio::awaitable<void> Session::take_command(const Command& command) {
         end("talked before its turn");
         co_return;
     }
-    if (has_idled_too_long(command)) {
-        say_and_close(Reply(421, EnhancedStatus(4, 7, 0), "Too many commands without a message"));
-        end("too many commands without a message");
+    if (!brings_mail_nearer(command) && is_one_command_too_many()) {
         co_return;
     }
     const Step step = dialogue_.decide(command);
@@ -158,7 +156,7 @@ asio::awaitable<void> Session::take_command(const Command& command) {
 asio::awaitable<void> Session::take_mail(const MailCommand& command) {
     if (!may(ClientTable::What::message)) {
         const Reply reply(450, EnhancedStatus(4, 7, 1), "Too many messages from your address; try again later");
-        say(reply);
+        refuse(reply);
         around_.hooks.content_refused(info_, reply);
         co_return;
     }
@@ -174,7 +172,7 @@ asio::awaitable<void> Session::take_mail(const MailCommand& command) {
 asio::awaitable<void> Session::take_rcpt(const RcptCommand& command) {
     if (!may(ClientTable::What::recipient)) {
         const Reply reply(450, EnhancedStatus(4, 7, 1), "Too many recipients from your address; try again later");
-        say(reply);
+        refuse(reply);
         around_.hooks.content_refused(info_, reply);
         co_return;
     }
@@ -187,7 +185,7 @@ asio::awaitable<void> Session::take_rcpt(const RcptCommand& command) {
     }
 }
 
-/// What a hook says instead of 250.
+/// What is said instead of 250.
 void Session::refuse(const Reply& reply) {
     if (closes_connection(reply)) {
         say_and_close(reply);
@@ -320,7 +318,15 @@ void Session::say_and_close(const Reply& reply) {
 }
 
 void Session::count_error(const Reply& reply) {
-    if (!reply.is_permanent() || info_.trusted || over_) {
+    if (info_.trusted || over_) {
+        return;
+    }
+    // Behind an accepted recipient a message is coming, however many more are refused for now (RFC 5321 section
+    // 4.5.3.1.10).
+    if (reply.is_transient() && dialogue_.recipients().empty() && is_one_command_too_many()) {
+        return;
+    }
+    if (!reply.is_permanent()) {
         return;
     }
     const bool has_credit = may(ClientTable::What::error);
@@ -339,12 +345,20 @@ bool Session::is_too_early_for(const Command& command) const {
             std::holds_alternative<Lhlo>(command) || std::holds_alternative<Data>(command));
 }
 
-/// Whether this was one command too many that brings no message nearer.
-bool Session::has_idled_too_long(const Command& command) {
-    const bool is_mail = std::holds_alternative<MailCommand>(command) || std::holds_alternative<RcptCommand>(command) ||
-                         std::holds_alternative<Data>(command) || std::holds_alternative<Bdat>(command) ||
-                         std::holds_alternative<Quit>(command);
-    return !is_mail && !info_.trusted && ++commands_without_mail_ > options_->limits.commands_without_mail;
+bool Session::brings_mail_nearer(const Command& command) {
+    return std::holds_alternative<MailCommand>(command) || std::holds_alternative<RcptCommand>(command) ||
+           std::holds_alternative<Data>(command) || std::holds_alternative<Bdat>(command) ||
+           std::holds_alternative<Quit>(command);
+}
+
+/// Counts one that brought no message nearer. True: it was one too many, and the session is over.
+bool Session::is_one_command_too_many() {
+    if (info_.trusted || ++commands_without_mail_ <= options_->limits.commands_without_mail) {
+        return false;
+    }
+    say_and_close(Reply(421, EnhancedStatus(4, 7, 0), "Too many commands without a message"));
+    end("too many commands without a message");
+    return true;
 }
 
 void Session::set_command_deadline() {

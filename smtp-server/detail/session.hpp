@@ -126,7 +126,8 @@ private:
     void refuse(const mail::Reply& reply);
     [[nodiscard]] std::vector<mail::Mailbox> recipients_ahead() const;
     [[nodiscard]] bool is_too_early_for(const Command& command) const;
-    [[nodiscard]] bool has_idled_too_long(const Command& command);
+    [[nodiscard]] static bool brings_mail_nearer(const Command& command);
+    [[nodiscard]] bool is_one_command_too_many();
     [[nodiscard]] bool may(ClientTable::What what);
     void set_command_deadline();
     void wait_at_most(std::chrono::milliseconds patience);

@@ -62,6 +62,9 @@ public:
         if (command.address.domain_key() != "example.com" && !command.bare_postmaster) {
             refusal = mail::Reply(550, mail::EnhancedStatus(5, 7, 1), "Relaying denied");
         }
+        if (command.address.local_part() == "later") {
+            refusal = mail::Reply(450, mail::EnhancedStatus(4, 2, 0), "Not now");
+        }
         if (command.address.local_part() == "enough") {
             refusal = mail::Reply(421, mail::EnhancedStatus(4, 7, 1), "Enough of you");
         }

@@ -193,6 +193,33 @@ TEST_F(OpeningTest, AMessageEarnsFurtherCommands) {
     }
 }
 
+TEST_F(OpeningTest, RefusalsForNowAreLimitedWhereNoMessageComes) {
+    options_.limits.commands_without_mail = 3;
+    Client client = connect();
+    client.send(ehlo + "MAIL FROM:<a@example.org>\r\n");
+    client.codes(3);
+    for (int i = 0; i < 2; ++i) {
+        client.send("RCPT TO:<later@example.com>\r\n");
+        EXPECT_EQ(client.codes(1), Codes{"450 4.2.0"});
+    }
+    client.send("RCPT TO:<later@example.com>\r\nRCPT TO:<later@example.com>\r\nNOOP\r\n");
+    EXPECT_EQ(client.rest(), "450 4.2.0 Not now\r\n421 4.7.0 Too many commands without a message\r\n");
+    EXPECT_EQ(hooks_.await_reason(), "too many commands without a message");
+}
+
+TEST_F(OpeningTest, RefusalsForNowBehindAnAcceptedRecipientCostNoMessage) {
+    options_.limits.commands_without_mail = 3;
+    Client client = connect();
+    client.send(ehlo + "MAIL FROM:<a@example.org>\r\nRCPT TO:<b@example.com>\r\n");
+    client.codes(4);
+    for (int i = 0; i < 10; ++i) {
+        client.send("RCPT TO:<later@example.com>\r\n");
+        EXPECT_EQ(client.codes(1), Codes{"450 4.2.0"});
+    }
+    client.send("BDAT 3 LAST\r\nx\r\n");
+    EXPECT_EQ(client.codes(1), Codes{"250 2.0.0"});
+}
+
 TEST_F(OpeningTest, WhoTalksBeforeTheGreetingIsHungUpOn) {
     options_.hang_up_on_early_talk = true;
     options_.greeting_delay = std::chrono::milliseconds(300);
