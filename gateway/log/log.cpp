@@ -4,6 +4,11 @@
 #include <spdlog/async_logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "gateway/log/journal.hpp"
 
 namespace postern::log {
 
@@ -40,7 +45,11 @@ private:
 };
 
 Log::Log(const queue::Clock& clock, Format format, Level level)
-    : clock_(clock), format_(format), level_(level), writer_(std::make_unique<Writer>()) {}
+    : clock_(clock),
+      format_(format),
+      to_journal_(leads_to_journal(STDERR_FILENO, std::getenv("JOURNAL_STREAM"))),
+      level_(level),
+      writer_(std::make_unique<Writer>()) {}
 
 Log::~Log() = default;
 
@@ -54,7 +63,10 @@ void Log::write(Level level, std::string_view event, std::span<const Field> fiel
     if (!is_on(level)) {
         return;
     }
-    const std::string line = format_line(format_, clock_.wall(), level, event, fields);
+    std::string line = format_line(format_, clock_.wall(), level, event, fields);
+    if (to_journal_) {
+        line.insert(0, journal_prefix(level));
+    }
     writer_->logger->log(spdlog::level::info, spdlog::string_view_t(line));
 }
 

@@ -1,6 +1,6 @@
 // Where events go: standard error, from any thread, written by a thread of its own so that neither a session nor the
 // store waits for a terminal. When lines come faster than they can be written for long, the writers wait: no event is
-// dropped.
+// dropped. When standard error is systemd's journal, it learns each line's level (journal.hpp).
 //
 // Threads: any.
 #pragma once
@@ -42,6 +42,7 @@ private:
 
     const queue::Clock& clock_;
     const Format format_;
+    const bool to_journal_;  ///< lines get its prefix
     std::atomic<Level> level_;
     std::unique_ptr<Writer> writer_;
 };

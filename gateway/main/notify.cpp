@@ -3,7 +3,8 @@
 #include <systemd/sd-daemon.h>
 
 #include <ctime>
-#include <string>
+
+#include "queue/mail/printable.hpp"
 
 namespace postern::gateway {
 
@@ -17,5 +18,6 @@ void notify_reloading() {
     (void)::sd_notify(0, ("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(microseconds)).c_str());
 }
 void notify_stopping() { (void)::sd_notify(0, "STOPPING=1"); }
+void notify_failed(const std::string& why) { (void)::sd_notify(0, ("STATUS=" + mail::printable(why, 400)).c_str()); }
 
 }  // namespace postern::gateway

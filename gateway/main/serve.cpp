@@ -263,6 +263,11 @@ std::optional<StartFailure> Gateway::Parts::open_resolver() {
                  {{"file", config->dns.trust_anchor.string()},
                   {"text", "DNS answers are not validated, so there is no DANE; install dns-root-data"}});
     }
+    // Written by who brings up the network, perhaps only after us: the next start may find it.
+    if (options.servers.empty() && ::access(options.resolv_conf.c_str(), R_OK) != 0) {
+        return StartFailure{"dns: " + options.resolv_conf.string() + " cannot be read; or name `dns.servers`",
+                            cli::exit_unreachable};
+    }
     auto made = dns::make_unbound_resolver(options);
     if (made.has_error()) {
         return StartFailure{made.error(), cli::exit_config};

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "gateway/main/notify.hpp"
 #include "gateway/main/serve.hpp"
 #include "gateway/main/signals.hpp"
 
@@ -15,11 +16,13 @@ void declare_serve(CLI::App& root, cli::Invocation& invocation) {
             for (const config::Problem& problem : loaded.problems) {
                 invocation.context.terminal.err.write(problem.to_string() + '\n');
             }
+            notify_failed(loaded.problems.front().to_string());
             return cli::exit_config;
         }
         Gateway gateway(loaded, invocation.context.clock);
         if (const auto failure = gateway.start()) {
             invocation.complain(failure->text);
+            notify_failed(failure->text);
             return failure->exit_status;
         }
         gateway.run(signals);

@@ -348,6 +348,20 @@ def test_systemd_hears_of_every_step(tmp_path, monkeypatch):
     assert gateway.process.process.wait(60) == 0
 
 
+def test_systemd_hears_why_it_does_not_start(tmp_path, monkeypatch):
+    notified = Notified(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", notified.path)
+    gateway = Gateway(tmp_path, [DEAD])
+    with socket.create_server(("127.0.0.1", gateway.port)):
+        done = gateway.run("serve")
+    assert done.returncode == 69
+    assert notified.next() == [f"STATUS=127.0.0.1:{gateway.port}: cannot listen: Address already in use"]
+    gateway.config.write_text("hostnam: x\nno: 1\n")
+    done = gateway.run("serve")
+    assert done.returncode == 78
+    assert notified.next() == ["STATUS=" + done.stderr.splitlines()[0]]
+
+
 # ---- the log
 
 
