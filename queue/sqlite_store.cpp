@@ -99,10 +99,10 @@ private:
     StoreCompletion done_;
 };
 
-/// Nothing to write; answered in its turn.
-class NoPartCommand final : public Command {
+/// Nothing to write; answered in its turn, with what has become of the message.
+class AnswerCommand final : public Command {
 public:
-    NoPartCommand(std::shared_ptr<Incoming> incoming, StoreCompletion done)
+    AnswerCommand(std::shared_ptr<Incoming> incoming, StoreCompletion done)
         : incoming_(std::move(incoming)), done_(std::move(done)) {}
     [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
     void execute(Tables&, BatchEffects&) override {}
@@ -110,18 +110,6 @@ public:
 
 private:
     std::shared_ptr<Incoming> incoming_;
-    StoreCompletion done_;
-};
-
-/// For what the disk has no room; answered in its turn.
-class NoRoomCommand final : public Command {
-public:
-    explicit NoRoomCommand(StoreCompletion done) : done_(std::move(done)) {}
-    [[nodiscard]] Haste haste() const override { return Haste::relaxed; }
-    void execute(Tables&, BatchEffects&) override {}
-    void finish(StoreStatus status) override { done_(status == StoreStatus::stored ? StoreStatus::disk_full : status); }
-
-private:
     StoreCompletion done_;
 };
 
@@ -465,11 +453,11 @@ public:
     void append(std::string part, StoreCompletion done) override {
         if (part.empty()) {
             // No row for it: an empty part is the end of a content.
-            store_.push(std::make_unique<NoPartCommand>(incoming_, std::move(done)));
+            store_.push(std::make_unique<AnswerCommand>(incoming_, std::move(done)));
             return;
         }
         if (!still_fits(part.size())) {
-            store_.push(std::make_unique<NoRoomCommand>(std::move(done)));
+            store_.push(std::make_unique<AnswerCommand>(incoming_, std::move(done)));
             return;
         }
         checksum_.add_content(part);
@@ -482,7 +470,7 @@ public:
         ended_ = true;
         store_.message_ended();
         if (!still_fits(last_part.size())) {
-            store_.push(std::make_unique<NoRoomCommand>(std::move(done)));
+            store_.push(std::make_unique<AnswerCommand>(incoming_, std::move(done)));
             return;
         }
         checksum_.add_content(last_part);
@@ -510,12 +498,14 @@ private:
     [[nodiscard]] bool has_room_for(std::uint64_t octets) {
         return room_.grow_to(octets, store_.writer().free_octets());
     }
-    /// Once it does not, what came of it makes room for others.
+    /// Once it does not, what came of it makes room for others, and is answered disk_full.
     [[nodiscard]] bool still_fits(std::size_t more) {
         fits_ = fits_ && has_room_for(size_ + more);
         if (!fits_) {
             remove_parts();
             room_.give_back();
+            incoming_ = std::make_shared<Incoming>();  // the parts before have theirs
+            incoming_->status = StoreStatus::disk_full;
         }
         return fits_;
     }
