@@ -211,8 +211,14 @@ void Asker::Impl::take(const std::string& name, const mail::Mailbox& address, co
             place->second.waiting.push_back(std::move(tell));
         }
     };
-    add(address, std::move(done));
     const queue::Instant now = clock_.wall();
+    // Of one that was asked about with those ahead, the answer may have come while this question was on its way.
+    auto known = done ? book_.look(name, address, now).verdict : std::nullopt;
+    if (known) {
+        done(*known);
+    } else {
+        add(address, std::move(done));
+    }
     for (const mail::Mailbox& next : ahead) {
         if (!book_.knows(name, next, now)) {
             add(next, {});

@@ -74,14 +74,14 @@ def test_it_is_kept_over_a_restart_and_a_change_of_mind(gateway, store, other, t
         client.sendmail("a@example.org", ["full-b@example.com"], "Subject: open\r\n\r\nx\r\n")
     wait_until(lambda: set(gateway.states().values()) == {"waiting"}, "both wait")
     assert requires_tls(gateway) == {"full-a@example.com": True, "full-b@example.com": False}
+    identity = next(message["id"] for message in gateway.list() if message["require_tls"])
+    assert ", REQUIRETLS" in gateway.run("queue", "show", identity).stdout
     assert gateway.stop() == 0
     with sqlite3.connect(f"file:{tmp_path}/queue.db?mode=ro", uri=True) as file:
         assert file.execute("PRAGMA user_version").fetchone() == (3,)
     # The domain moves to a backend that could be listened to: what must not go there fails, the other goes.
     gateway.config.write_text(gateway.config.read_text().replace("example.com: { backend: stores,", "example.com: { backend: named,"))
     gateway.start()
-    identity = next(message["id"] for message in gateway.list() if message["require_tls"])
-    assert ", REQUIRETLS" in gateway.run("queue", "show", identity).stdout
     wait_until(lambda: "5.7.30" in gateway.run("history", identity).stdout, "refused by ourselves")
     assert not any(b"secret" in content for content in other.contents)
     wait_until(lambda: any(b"open" in content for content in other.contents), "the other message was sent")
