@@ -42,6 +42,8 @@ public:
     void add(Batch batch);
     [[nodiscard]] std::vector<Batch> take_all();
     [[nodiscard]] std::size_t recipients() const noexcept { return recipients_; }
+    /// Domains of which something is known.
+    [[nodiscard]] std::size_t size() const noexcept { return domains_.size(); }
     [[nodiscard]] std::size_t recipients_of(queue::MessageId message) const;
     /// `count` recipients of `message` were taken out of the line of `entry`.
     void took(Entry& entry, queue::MessageId message, std::size_t count);

@@ -182,6 +182,8 @@ public:
     [[nodiscard]] std::optional<queue::SteadyInstant> next_wake(const Now& now) const;
     [[nodiscard]] std::size_t in_flight() const noexcept { return plans_.size(); }
     [[nodiscard]] std::size_t in_memory() const noexcept { return known_.size(); }
+    /// Domains of others of which something is known.
+    [[nodiscard]] std::size_t domains_in_memory() const noexcept;
 
 private:
     struct Key {

@@ -113,6 +113,14 @@ bool Scheduler::is_to_be_tried(const Batch& batch, const queue::Recipient& recip
     return true;
 }
 
+std::size_t Scheduler::domains_in_memory() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& [name, backend] : backends_) {
+        sum += backend.destinations.size();
+    }
+    return sum;
+}
+
 /// How long nobody will be asked for its domain.
 queue::Duration Scheduler::rest_of(const Plan& plan, const Now& now) const {
     const auto backend = backends_.find(plan.backend);

@@ -112,6 +112,8 @@ public:
     void report_committed(queue::MessageId id);
     /// A store has refused a report to this address for good.
     void report_refused(const std::string& address);
+    /// Somebody has refused this recipient for good who may: DNS, that knows no such domain.
+    void refused(queue::MessageId id, queue::Ordinal ordinal) { fact(id, ordinal).refused_for_good = true; }
     /// The report with this content, by its Message-ID.
     [[nodiscard]] MessageFact& by_content(const std::string& content);
     [[nodiscard]] MessageFact& by_token(Token token);

@@ -23,10 +23,13 @@ public:
           random_(options.seed * 0x2545F4914F6CDD1DULL + 1),
           disk_(random_.next()),
           truth_(timeline_),
+          lanes_(timeline_),
           around_{timeline_,
                   disk_,
                   truth_,
+                  lanes_,
                   random_,
+                  {},
                   {},
                   options.folder + "/queue.db",
                   [this](const std::string& line) { trace(line); }} {}
@@ -64,6 +67,7 @@ private:
     Timeline timeline_;
     Disk disk_;
     Truth truth_;
+    Lanes lanes_;
     Surroundings around_;
     delivery::Options options_;
     std::map<std::string, std::unique_ptr<Peer>> peers_;
@@ -191,7 +195,8 @@ void World::client_sends(const std::vector<std::string>& addresses, std::size_t 
         body += random_.chance(10) ? ".\r\n" : "." + std::to_string(random_.next()) + "\r\n";
         body += std::string(random_.below(200), 'x') + "\r\n";
     }
-    process_->accept(recipients, parts, body, random_.chance(50) ? queue::Origin::trusted : queue::Origin::client);
+    process_->accept(recipients, parts, body, "sender.test",
+                     random_.chance(50) ? queue::Origin::trusted : queue::Origin::client);
 }
 
 void World::plan_clients() {
@@ -331,7 +336,7 @@ void World::boot() {
     ++truth_.counts.restarts;
     trace("start");
     calm_since_ = std::max(calm_since_, timeline_.now());
-    process_ = std::make_unique<Process>(around_, options_, route());
+    process_ = std::make_unique<Process>(around_, options_, route(), route());
     auto found = process_->begin() ? process_->read_all() : std::nullopt;
     if (disk_.is_down()) {
         return;
@@ -352,6 +357,7 @@ void World::crash(bool power_cut) {
     ++truth_.counts.crashes;
     truth_.counts.power_cuts += power_cut ? 1U : 0U;
     truth_.crashed();
+    lanes_.crashed();
     disk_.restart(power_cut);
     if (!booting_) {
         booting_ = true;
