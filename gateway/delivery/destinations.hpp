@@ -44,6 +44,8 @@ public:
     [[nodiscard]] std::size_t recipients() const noexcept { return recipients_; }
     /// Domains of which something is known.
     [[nodiscard]] std::size_t size() const noexcept { return domains_.size(); }
+    /// Domains whose line is not empty.
+    [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
     [[nodiscard]] std::size_t recipients_of(queue::MessageId message) const;
     /// `count` recipients of `message` were taken out of the line of `entry`.
     void took(Entry& entry, queue::MessageId message, std::size_t count);
@@ -66,6 +68,7 @@ public:
     void hurry_all();
     /// Its results are recorded.
     void released(const std::string& domain);
+    void released_all();
     /// Forgets what is over. Now and then.
     void tidy(queue::SteadyInstant now);
 
