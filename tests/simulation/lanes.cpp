@@ -58,7 +58,7 @@ void Lanes::ended(const delivery::Plan& plan, Trouble trouble) {
     }
     Lane& lane = found->second;
     lane.used_at = timeline_.now();
-    if (trouble == Trouble::none) {
+    if (trouble == Trouble::none || most_ == 0) {  // or it began before a reload, and nobody need remember it
         lane.has_failed = false;
     } else if (trouble == Trouble::connect) {
         lane.has_failed = true;

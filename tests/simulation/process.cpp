@@ -154,6 +154,7 @@ void Process::check_memory() const {
 void Process::start(std::shared_ptr<const Plan> plan) {
     around_.truth.plan_begins(plan->backend);
     around_.lanes.begins(*plan);
+    around_.truth.counts.outgoing += plan->domain.empty() ? 0U : 1U;
     std::string line =
         "plan " + std::to_string(plan->number) + " to " + plan->endpoint.to_string() + ": " + plan->message.to_string();
     for (const queue::Recipient& recipient : plan->recipients) {
@@ -275,6 +276,9 @@ void Process::recipient(const delivery::RecipientEvent& event) {
     around_.trace(std::string(event.event) + ' ' + event.message.to_string() + ' ' +
                   std::to_string(event.recipient.ordinal) + " \"" + event.recipient.last_reply + "\" next " +
                   queue::to_rfc3339(event.recipient.next_attempt_at));
+    if (event.event == "deferred" && event.recipient.last_reply.starts_with("(not tried")) {
+        around_.truth.deferred_untried(event.message, event.recipient);
+    }
     const std::string& backend = event.recipient.backend;
     if (event.event == "failed" && braked_.contains(backend) && options_.backends[backend].brake.on) {
         throw Violation("17: failed for good at " + backend + ", whose brake is on: " + event.message.to_string());
