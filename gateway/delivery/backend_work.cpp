@@ -40,6 +40,16 @@ queue::DueKey just_before(queue::DueKey key) {
     return key;
 }
 
+queue::DueKey just_behind(queue::DueKey key) {
+    if (key.ordinal < std::numeric_limits<queue::Ordinal>::max()) {
+        ++key.ordinal;
+    } else {
+        key.message = queue::MessageId(key.message.value() + 1);
+        key.ordinal = 0;
+    }
+    return key;
+}
+
 std::size_t BackendWork::queued_of(queue::MessageId message) const {
     std::size_t sum = ready.recipients_of(message) + destinations.recipients_of(message);
     for (const EndpointWork& work : endpoints) {

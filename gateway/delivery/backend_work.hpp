@@ -29,6 +29,8 @@ namespace postern::delivery {
 
 /// Where a load has to go on so that it begins with `key`.
 [[nodiscard]] queue::DueKey just_before(queue::DueKey key);
+/// The first that a load which goes on at `key` can bring.
+[[nodiscard]] queue::DueKey just_behind(queue::DueKey key);
 
 struct EndpointWork {
     EndpointWork(lmtp_client::Endpoint where, std::uint32_t connections)
@@ -81,7 +83,7 @@ struct BackendWork {
     queue::Instant loaded_until{};
     std::optional<queue::Instant> due_at;                          ///< when the next waiting one is due
     queue::SteadyInstant load_again{};                             ///< after a load that failed
-    std::vector<std::pair<std::int64_t, queue::Ordinal>> put_off;  ///< during the load at work: it knows better
+    std::vector<std::pair<std::int64_t, queue::Ordinal>> put_off;  ///< a load may not know it yet
 
     bool loading_late = false;
     queue::SteadyInstant late_looked_at{};

@@ -140,6 +140,12 @@ void Destinations::released(const std::string& domain) {
     }
 }
 
+void Destinations::released_all() {
+    for (auto& [domain, destination] : domains_) {
+        destination.in_flight = 0;
+    }
+}
+
 void Destinations::tidy(queue::SteadyInstant now) {
     std::erase_if(domains_, [now](const Entry& entry) {
         const Destination& destination = entry.second;

@@ -42,6 +42,10 @@ public:
     void add(Batch batch);
     [[nodiscard]] std::vector<Batch> take_all();
     [[nodiscard]] std::size_t recipients() const noexcept { return recipients_; }
+    /// Domains of which something is known.
+    [[nodiscard]] std::size_t size() const noexcept { return domains_.size(); }
+    /// Domains whose line is not empty.
+    [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
     [[nodiscard]] std::size_t recipients_of(queue::MessageId message) const;
     /// `count` recipients of `message` were taken out of the line of `entry`.
     void took(Entry& entry, queue::MessageId message, std::size_t count);
@@ -64,6 +68,7 @@ public:
     void hurry_all();
     /// Its results are recorded.
     void released(const std::string& domain);
+    void released_all();
     /// Forgets what is over. Now and then.
     void tidy(queue::SteadyInstant now);
 

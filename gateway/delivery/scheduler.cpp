@@ -42,7 +42,7 @@ void Scheduler::begin(const std::vector<queue::BackendMark>& marks, const Now& n
     reconfigure(options_, route_, now);
 }
 
-void Scheduler::reconfigure(Options options, Route route, const Now&) {
+void Scheduler::reconfigure(Options options, Route route, const Now& now) {
     options_ = std::move(options);
     route_ = std::move(route);
     std::vector<Batch> moved;
@@ -89,6 +89,7 @@ void Scheduler::reconfigure(Options options, Route route, const Now&) {
         }
     }
     std::erase_if(backends_, [this](const auto& entry) { return options_.backends.count(entry.first) == 0; });
+    count_in_flight(now);
     for (auto& [name, backend] : backends_) {
         const auto marks = marks_.find(name);
         if (marks != marks_.end()) {
@@ -198,6 +199,36 @@ EndpointWork* Scheduler::find_endpoint(const std::string& name, const Endpoint& 
     return nullptr;
 }
 
+EndpointWork* Scheduler::place_of(const Plan& plan) {
+    if (plan.domain.empty()) {
+        return find_endpoint(plan.backend, plan.endpoint);
+    }
+    BackendWork* const backend = find_backend(plan.backend);
+    return backend != nullptr && backend->options.is_by_domain() ? &backend->endpoints.front() : nullptr;
+}
+
+void Scheduler::count_in_flight(const Now& now) {
+    for (auto& [name, backend] : backends_) {
+        backend.destinations.released_all();
+        for (EndpointWork& work : backend.endpoints) {
+            work.in_flight = 0;
+        }
+    }
+    for (const auto& [number, running] : plans_) {
+        const Plan& plan = *running.plan;
+        EndpointWork* const work = place_of(plan);
+        if (work == nullptr) {
+            continue;
+        }
+        if (work->in_flight++ == 0 && work->progress_at == queue::SteadyInstant()) {
+            work->progress_at = now.steady;
+        }
+        if (!plan.domain.empty()) {
+            find_backend(plan.backend)->destinations.began(plan.domain);
+        }
+    }
+}
+
 void Scheduler::look_at_admission(const std::string& name, BackendWork& backend, const Now& now) {
     const bool down = backend.is_down();
     if (!down) {
@@ -245,6 +276,9 @@ void Scheduler::run(const Now& now) {
         if (tidy) {
             backend.limits.tidy(now.steady);
             backend.destinations.tidy(now.steady);
+        }
+        if (!backend.loading) {
+            backend.put_off.clear();  // it is on its way to the store, before what this run will ask of it
         }
         if (!backend.paused) {
             probe_if_due(name, backend, now);

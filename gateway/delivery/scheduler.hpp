@@ -86,7 +86,8 @@ public:
     virtual ~Host() = default;
     virtual void start(std::shared_ptr<const Plan> plan) = 0;
     virtual void probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) = 0;
-    /// load_due() of the store; answered by loaded() or load_failed().
+    /// load_due() of the store; answered by loaded() or load_failed(). What was recorded before this run() is given to
+    /// the store before it is asked.
     virtual void load(const std::string& backend, queue::Instant until, std::optional<queue::DueKey> after,
                       std::size_t limit) = 0;
     /// load_old() of the store; answered by loaded_old() (a failure: by an empty page).
@@ -182,6 +183,8 @@ public:
     [[nodiscard]] std::optional<queue::SteadyInstant> next_wake(const Now& now) const;
     [[nodiscard]] std::size_t in_flight() const noexcept { return plans_.size(); }
     [[nodiscard]] std::size_t in_memory() const noexcept { return known_.size(); }
+    /// Domains of others of which something is known.
+    [[nodiscard]] std::size_t domains_in_memory() const noexcept;
 
 private:
     struct Key {
@@ -225,6 +228,10 @@ private:
     [[nodiscard]] std::string stored_backend(const queue::Recipient& recipient) const;
     [[nodiscard]] BackendWork* find_backend(const std::string& name);
     [[nodiscard]] EndpointWork* find_endpoint(const std::string& backend, const lmtp_client::Endpoint& endpoint);
+    /// Where a transaction takes a place; nullptr: what it went to is no more.
+    [[nodiscard]] EndpointWork* place_of(const Plan& plan);
+    /// After a reload: what is on its way takes its place also in what was away for a while.
+    void count_in_flight(const Now& now);
     void look_at_admission(const std::string& name, BackendWork& backend, const Now& now);
     void publish_refusals();
 
@@ -235,6 +242,7 @@ private:
     /// A transaction with what is next in `line`; nullptr: nothing of it is to be tried.
     [[nodiscard]] std::shared_ptr<Plan> next_plan(const std::string& name, BackendWork& backend, ReadyQueue& line,
                                                   std::size_t limit, const Now& now);
+    void refill_if_room(BackendWork& backend, queue::MessageId message) const;
     void launch(std::shared_ptr<const Plan> plan);
     [[nodiscard]] std::vector<queue::Recipient> take(BackendWork& backend, ReadyQueue& line, std::size_t limit,
                                                      const Now& now);
@@ -250,6 +258,7 @@ private:
     void start_next_of(const std::string& name, BackendWork& backend, Destinations::Entry& destination, const Now& now);
     void defer_line(const std::string& name, BackendWork& backend, Destinations::Entry& destination, const Now& now);
     void put_off_floods(BackendWork& backend, const Now& now);
+    void put_off_behind(BackendWork& backend, Destinations::Entry& flood, std::size_t keeps, const Now& now);
     [[nodiscard]] bool is_to_be_tried(const Batch& batch, const queue::Recipient& recipient);
     [[nodiscard]] queue::Duration rest_of(const Plan& plan, const Now& now) const;
 

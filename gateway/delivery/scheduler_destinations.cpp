@@ -15,12 +15,11 @@ constexpr std::int64_t flood_put_off_max_ms = 600'000;
 }  // namespace
 
 void Scheduler::dispatch_by_domain(const std::string& name, BackendWork& backend, const Now& now) {
-    put_off_floods(backend, now);
     const EndpointWork& way = backend.endpoints.front();
     while (way.in_flight < backend.options.connections) {
         Destinations::Entry* const next = backend.destinations.next(now.steady, backend.options.connections_per_domain);
         if (next == nullptr) {
-            return;
+            break;
         }
         if (next->second.rests(now.steady)) {
             defer_line(name, backend, *next, now);
@@ -28,6 +27,7 @@ void Scheduler::dispatch_by_domain(const std::string& name, BackendWork& backend
             start_next_of(name, backend, *next, now);
         }
     }
+    put_off_floods(backend, now);
 }
 
 void Scheduler::start_next_of(const std::string& name, BackendWork& backend, Destinations::Entry& destination,
@@ -37,6 +37,7 @@ void Scheduler::start_next_of(const std::string& name, BackendWork& backend, Des
     const std::size_t before = line.recipients();
     const auto plan = next_plan(name, backend, line, backend.options.recipients_per_transaction, now);
     backend.destinations.took(destination, message, before - line.recipients());
+    refill_if_room(backend, message);
     if (!plan) {
         return;
     }
@@ -55,6 +56,7 @@ void Scheduler::defer_line(const std::string& name, BackendWork& backend, Destin
     while (!destination.second.line.empty()) {
         Batch batch = destination.second.line.take_last();
         backend.destinations.took(destination, batch.message, batch.recipients.size());
+        refill_if_room(backend, batch.message);
         Plan plan;
         plan.backend = name;
         plan.domain = destination.first;
@@ -69,35 +71,50 @@ void Scheduler::defer_line(const std::string& name, BackendWork& backend, Destin
                 continue;
             }
             known_.erase(Key{batch.message.value(), recipient.ordinal});
-            if (backend.loading) {
-                backend.put_off.emplace_back(batch.message.value(), recipient.ordinal);
-            }
+            backend.put_off.emplace_back(batch.message.value(), recipient.ordinal);
             deferred(plan, std::move(recipient), mail::Reply(0, "(not tried: " + destination.second.last_error + ')'),
                      now);
         }
     }
 }
 
-/// When the lane's memory fills, who has more than his share of it waits in the store: others go by.
+/// When the lane's memory fills, who has more than his share of it waits in the store: others go by. However many
+/// domains are slow, half of the memory is left to find others with; who could begin keeps one recipient, for his turn.
 void Scheduler::put_off_floods(BackendWork& backend, const Now& now) {
     if (backend.queued() <= window() / 2) {
         return;
     }
-    for (Destinations::Entry* const flood : backend.destinations.longer_than(share(backend))) {
+    const std::size_t fair = window() / 2 / std::max<std::size_t>(1, backend.destinations.waiting());
+    const std::size_t most = std::min(share(backend), fair);
+    for (Destinations::Entry* const flood : backend.destinations.longer_than(most)) {
         Destination& destination = flood->second;
-        while (destination.line.recipients() > share(backend)) {
-            Batch batch = destination.line.take_last();
-            backend.destinations.took(*flood, batch.message, batch.recipients.size());
-            for (queue::Recipient& recipient : batch.recipients) {
-                if (!is_to_be_tried(batch, recipient)) {
-                    continue;
-                }
-                const std::int64_t turn = std::min(flood_put_off_max_ms, flood_put_off_each_ms * destination.put_off++);
-                put_off(backend, batch, std::move(recipient), queue::Duration(turn),
-                        "(not tried yet: much waits for the servers of its domain)", now);
-            }
+        const bool has_room = destination.has_room(backend.options.connections_per_domain);
+        const std::size_t keeps = has_room ? std::max<std::size_t>(1, most) : most;
+        while (destination.line.recipients() > keeps) {
+            put_off_behind(backend, *flood, keeps, now);
         }
     }
+}
+
+/// Of the last batch in a line, those whom it has no place for.
+void Scheduler::put_off_behind(BackendWork& backend, Destinations::Entry& flood, std::size_t keeps, const Now& now) {
+    Batch batch = flood.second.line.take_last();
+    const queue::MessageId message = batch.message;
+    const std::size_t taken = batch.recipients.size();
+    const std::size_t stay = std::min(taken, keeps - std::min(keeps, flood.second.line.recipients()));
+    for (std::size_t index = stay; index < taken; ++index) {
+        queue::Recipient& recipient = batch.recipients[index];
+        if (!is_to_be_tried(batch, recipient)) {
+            continue;
+        }
+        const std::int64_t turn = std::min(flood_put_off_max_ms, flood_put_off_each_ms * flood.second.put_off++);
+        put_off(backend, batch, std::move(recipient), queue::Duration(turn),
+                "(not tried yet: much waits for the servers of its domain)", now);
+    }
+    batch.recipients.erase(batch.recipients.begin() + static_cast<std::ptrdiff_t>(stay), batch.recipients.end());
+    backend.destinations.add(std::move(batch));
+    backend.destinations.took(flood, message, taken);
+    refill_if_room(backend, message);
 }
 
 /// False: it is elsewhere already, or an operator has taken it out.
@@ -111,6 +128,14 @@ bool Scheduler::is_to_be_tried(const Batch& batch, const queue::Recipient& recip
         return false;
     }
     return true;
+}
+
+std::size_t Scheduler::domains_in_memory() const noexcept {
+    std::size_t sum = 0;
+    for (const auto& [name, backend] : backends_) {
+        sum += backend.destinations.size();
+    }
+    return sum;
 }
 
 /// How long nobody will be asked for its domain.

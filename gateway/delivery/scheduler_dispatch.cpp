@@ -72,7 +72,9 @@ void Scheduler::dispatch(const std::string& name, BackendWork& backend, const No
 void Scheduler::start_next(const std::string& name, BackendWork& backend, EndpointWork& endpoint, ReadyQueue& line,
                            const Now& now) {
     const std::size_t limit = endpoint.step.one_by_one() ? 1 : backend.options.recipients_per_transaction;
+    const queue::MessageId message = line.front().message;
     auto plan = next_plan(name, backend, line, limit, now);
+    refill_if_room(backend, message);
     if (!plan) {
         return;
     }
@@ -91,9 +93,6 @@ std::shared_ptr<Plan> Scheduler::next_plan(const std::string& name, BackendWork&
     plan->size = line.front().size;
     plan->fresh = line.front().fresh;
     plan->recipients = take(backend, line, limit, now);
-    if (!backend.left_out.empty() && backend.queued_of(plan->message) <= share(backend) / 2) {
-        backend.has_room_again(plan->message);
-    }
     if (plan->recipients.empty()) {
         return nullptr;
     }
@@ -111,6 +110,13 @@ std::shared_ptr<Plan> Scheduler::next_plan(const std::string& name, BackendWork&
         }
     }
     return plan;
+}
+
+/// Recipients of `message` have left the lines: what was left out of it may follow.
+void Scheduler::refill_if_room(BackendWork& backend, queue::MessageId message) const {
+    if (!backend.left_out.empty() && backend.queued_of(message) <= share(backend) / 2) {
+        backend.has_room_again(message);
+    }
 }
 
 void Scheduler::launch(std::shared_ptr<const Plan> plan) {
@@ -178,9 +184,7 @@ void Scheduler::put_off(BackendWork& backend, const Batch& from, queue::Recipien
                         const char* why, const Now& now) {
     const Key key{from.message.value(), recipient.ordinal};
     known_.erase(key);
-    if (backend.loading) {
-        backend.put_off.emplace_back(key.message, key.ordinal);
-    }
+    backend.put_off.emplace_back(key.message, key.ordinal);
     queue::RecipientUpdate update;
     update.message = from.message;
     update.ordinal = recipient.ordinal;

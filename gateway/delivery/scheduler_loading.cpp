@@ -142,7 +142,7 @@ void Scheduler::loaded(const std::string& name, queue::DuePage page, const Now&)
     }
     if (refilled) {
         if (*page.next < refilled->last) {
-            backend->leave_out({refilled->message, *page.next, refilled->last});
+            backend->leave_out({refilled->message, just_behind(*page.next), refilled->last});
             if (backend->queued_of(refilled->message) <= share(*backend) / 2) {
                 backend->has_room_again(refilled->message);
             }
@@ -150,7 +150,7 @@ void Scheduler::loaded(const std::string& name, queue::DuePage page, const Now&)
     } else if (backend->cursor == page.next && backend->queued_of(page.next->message) >= share(*backend)) {
         // The rest of a message that has its share in memory is stepped over: who comes behind it need not wait.
         backend->cursor->ordinal = std::numeric_limits<queue::Ordinal>::max();
-        backend->leave_out({page.next->message, *page.next, *backend->cursor});
+        backend->leave_out({page.next->message, just_behind(*page.next), *backend->cursor});
     }
 }
 

@@ -410,11 +410,10 @@ void Scheduler::release(std::uint64_t number) {
             unblock(*backend, mailbox);  // the limit may have grown
         }
     }
-    EndpointWork* work = find_endpoint(plan->backend, plan->endpoint);
     if (backend != nullptr && !plan->domain.empty()) {
         backend->destinations.released(plan->domain);
-        work = backend->options.is_by_domain() ? &backend->endpoints.front() : nullptr;
     }
+    EndpointWork* const work = place_of(*plan);
     if (work != nullptr && work->in_flight > 0) {
         --work->in_flight;
     }

@@ -126,7 +126,7 @@ int main(int argument_count, char** argument_words) {
     std::printf(
         "%llu runs, %llu violations; %llu messages (%llu accepted), %llu recipients: %llu delivered, %llu parked, %llu "
         "held, %llu removed, %llu returned with %llu reports; %llu attempts, %llu connects, %llu explained duplicates; "
-        "%llu "
+        "%llu transactions by domain; %llu "
         "pauses, %llu brakes; %llu crashes (%llu power cuts), "
         "%llu disk errors; %llu checks; %lld virtual hours in %.1f s\n",
         static_cast<unsigned long long>(runs), static_cast<unsigned long long>(violations),
@@ -136,9 +136,9 @@ int main(int argument_count, char** argument_words) {
         static_cast<unsigned long long>(sum.removed), static_cast<unsigned long long>(sum.returned),
         static_cast<unsigned long long>(sum.reports), static_cast<unsigned long long>(sum.attempts),
         static_cast<unsigned long long>(sum.connects), static_cast<unsigned long long>(sum.explained_duplicates),
-        static_cast<unsigned long long>(sum.pauses), static_cast<unsigned long long>(sum.brakes),
-        static_cast<unsigned long long>(sum.crashes), static_cast<unsigned long long>(sum.power_cuts),
-        static_cast<unsigned long long>(sum.disk_errors), static_cast<unsigned long long>(sum.checks),
-        static_cast<long long>(virtual_ms / 3'600'000), seconds);
+        static_cast<unsigned long long>(sum.outgoing), static_cast<unsigned long long>(sum.pauses),
+        static_cast<unsigned long long>(sum.brakes), static_cast<unsigned long long>(sum.crashes),
+        static_cast<unsigned long long>(sum.power_cuts), static_cast<unsigned long long>(sum.disk_errors),
+        static_cast<unsigned long long>(sum.checks), static_cast<long long>(virtual_ms / 3'600'000), seconds);
     return violations == 0 ? 0 : 1;
 }

@@ -44,4 +44,8 @@ mutate "a brake keeps nothing" gateway/delivery/scheduler_outcomes.cpp \
 mutate "a start forgets who is paused" gateway/delivery/scheduler.cpp \
   's/(        )(marks_\[mark\.backend\]\[mark\.kind\] = Decision)/$1if (mark.kind != queue::BackendMark::Kind::paused) $2/'
 mutate "what a clock jumps over makes mail old" gateway/delivery/clock_jumps.cpp 's/now -= jump\.by;/now -= jump.by * 0;/'
+mutate "a domain without room keeps those behind it waiting" gateway/delivery/destinations.cpp \
+  's/(            last_ = \*candidate;\n            return &\*found;\n        \})/$1\n        return nullptr;/'
+mutate "a domain that could not be reached does not rest" gateway/delivery/destinations.hpp \
+  's/return now < rests_until;/return now < rests_until \&\& false;/'
 exit $bad

@@ -86,7 +86,7 @@ void Session::begin() {
         return close();
     }
     if (!strikes()) {
-        reply("220 store LMTP");
+        reply(peer_.speaks_smtp ? "220 exchanger ESMTP" : "220 store LMTP");
     }
 }
 
@@ -174,7 +174,7 @@ void Session::command(const std::string& line) {
         return;
     }
     Random& random = peer_.random_;
-    if (line.rfind("LHLO", 0) == 0) {
+    if (line.rfind(peer_.speaks_smtp ? "EHLO" : "LHLO", 0) == 0) {
         if (peer_.mood == Mood::bad_hello) {
             return reply(random.chance(50) ? "550 5.7.1 go away" : "451 4.3.0 not now");
         }
@@ -237,6 +237,9 @@ void Session::content_ends() {
     const std::vector<std::string> accepted = std::exchange(accepted_, {});
     const std::string content = std::exchange(content_, {});
     const Token token = token_ == report_token ? peer_.truth_.by_content(content).token : token_;
+    if (peer_.speaks_smtp) {
+        return content_ends_for_all(accepted, content, token);
+    }
     Random& random = peer_.random_;
     const std::size_t silent_from =
         peer_.mood == Mood::mute_after_data && random.chance(50) ? random.below(accepted.size()) : accepted.size();
@@ -293,6 +296,38 @@ void Session::content_ends() {
         say_(0, random.chance(50) ? "250 2.0.0 taken\r\n" : "550 5.0.0 one too many\r\n");
     }
     reset();
+}
+
+/// SMTP: it takes it for all of them, or for none.
+void Session::content_ends_for_all(const std::vector<std::string>& accepted, const std::string& content, Token token) {
+    if (strikes()) {
+        return;
+    }
+    Random& random = peer_.random_;
+    if (random.chance(2)) {
+        reset();
+        return reply("450 4.2.0 busy");
+    }
+    if (random.chance(2)) {
+        token_ = token;
+        for (const std::string& address : accepted) {
+            refuse(address);
+        }
+        reset();
+        return reply("550 5.7.1 content refused");
+    }
+    for (const std::string& address : accepted) {
+        peer_.truth_.copy_made(token, address, content);
+    }
+    reset();
+    if ((peer_.mood == Mood::mute_after_data && random.chance(50)) || peer_.mood == Mood::one_fewer) {
+        mute_ = true;
+        return;
+    }
+    reply(peer_.mood == Mood::lying && random.chance(30) ? "450 4.2.0 perhaps not" : "250 2.0.0 taken");
+    if (peer_.mood == Mood::one_more && random.chance(60)) {
+        say_(0, "250 2.0.0 taken\r\n");
+    }
 }
 
 }  // namespace postern::simulation

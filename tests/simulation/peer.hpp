@@ -1,5 +1,5 @@
-// A simulated mailbox store: one LMTP server with a mood. Well, it answers by RFC 2033; its other moods are the ways in
-// which stores fail. What it says and takes goes into the Truth.
+// A simulated mailbox store, or an exchanger of others: one server with a mood. Well, it answers by RFC 2033, or by RFC
+// 5321; its other moods are the ways in which servers fail. What it says and takes goes into the Truth.
 #pragma once
 
 #include <functional>
@@ -52,6 +52,8 @@ public:
     Timeline::Milliseconds mood_since = 0;
     bool pipelining = true;
     bool chunking = true;
+    bool speaks_smtp = false;  ///< one reply after the data, for all
+    std::size_t domains = 0;   ///< of others, that it is an exchanger of
     /// By address; for the patterns.
     std::map<std::string, Slot> dictated;
     std::vector<Timeline::Milliseconds> connects;
@@ -82,6 +84,7 @@ private:
 
     void command(const std::string& line);
     void content_ends();
+    void content_ends_for_all(const std::vector<std::string>& accepted, const std::string& content, Token token);
     void reply(const std::string& text);
     void close();
     /// The mood strikes here, instead of an answer.

@@ -1,6 +1,8 @@
-// One life of the gateway's process: the real store, reader, scheduler, ledger and LMTP dialogue, put together as
-// gateway/delivery/engine.cpp and lmtp-client/client.cpp do it, on the timeline instead of threads and sockets. Its
-// end, whatever it was doing, is a crash: nothing that it planned happens any more.
+// One life of the gateway's process: the real store, reader, scheduler and ledger, put together as
+// gateway/delivery/engine.cpp does it, on the timeline instead of threads. Its end, whatever it was doing, is a crash:
+// nothing that it planned happens any more.
+//   process.cpp        the engine: the scheduler is run, and what it starts
+//   process_store.cpp  the store's thread, and what is asked of it
 #pragma once
 
 #include <functional>
@@ -11,27 +13,15 @@
 #include <string>
 #include <vector>
 
-#include "disk.hpp"
+#include "client.hpp"
+#include "exchangers.hpp"
 #include "gateway/bounce/reporter.hpp"
 #include "gateway/delivery/results_ledger.hpp"
 #include "gateway/delivery/scheduler.hpp"
-#include "lmtp-client/detail/dialogue.hpp"
-#include "peer.hpp"
+#include "life.hpp"
 #include "queue/sqlite_store.hpp"
-#include "timeline.hpp"
-#include "truth.hpp"
 
 namespace postern::simulation {
-
-struct Surroundings {
-    Timeline& timeline;
-    Disk& disk;
-    Truth& truth;
-    Random& random;
-    std::map<std::string, Peer*> peers;  ///< by endpoint
-    std::string queue_path;
-    std::function<void(const std::string&)> trace;
-};
 
 class Process final : public delivery::Host,
                       public delivery::ResultsLedger::Host,
@@ -39,7 +29,8 @@ class Process final : public delivery::Host,
                       public queue::StoreListener,
                       public queue::Reporter {
 public:
-    Process(Surroundings& around, delivery::Options options, delivery::Route route);
+    /// `way_to`: whether and how reports reach an address; it may be elsewhere.
+    Process(Surroundings& around, delivery::Options options, delivery::Route route, delivery::Route way_to);
     ~Process() override;
 
     /// Opens the queue and takes up what it holds. False: the disk has failed meanwhile, or cannot be used now.
@@ -48,7 +39,7 @@ public:
     [[nodiscard]] std::optional<std::vector<queue::QueuedMessage>> read_all();
 
     void accept(const std::vector<queue::Recipient>& recipients, std::size_t parts, const std::string& body,
-                queue::Origin origin);
+                const std::string& from, queue::Origin origin);
     void order(delivery::Order order, queue::MessageId message, queue::Ordinal ordinal);
     void order(delivery::BackendOrder order, const std::string& backend);
     void reconfigure(delivery::Options options, delivery::Route route);
@@ -77,7 +68,10 @@ public:
     void refuse(const std::map<std::string, std::string>&) override {}
     // delivery::ResultsLedger::Host
     void submit(const std::shared_ptr<delivery::Recording>& recording) override;
-    void released(std::uint64_t plan) override { scheduler_.release(plan); }
+    void released(std::uint64_t plan) override {
+        around_.lanes.released(plan);
+        scheduler_.release(plan);
+    }
     // delivery::Events
     void recipient(const delivery::RecipientEvent& event) override;
     void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) override;
@@ -96,9 +90,7 @@ public:
     void put_off() override;
 
 private:
-    struct Wire;
-    struct Flight;
-    struct Lease;
+    struct Delivery;
     /// What a client has still to send.
     struct Sending {
         queue::Envelope envelope;
@@ -106,8 +98,6 @@ private:
         std::string content;
     };
 
-    /// Does it later, unless the process has ended by then.
-    void later(Timeline::Milliseconds delay, std::function<void()> what);
     /// On the delivery thread, in the order in which the store's thread has said it.
     void after_store(std::function<void()> what);
     void work_soon();
@@ -122,18 +112,16 @@ private:
     void append(queue::MessageId id, std::size_t parts, const Sending& rest);
     void read_and_run(std::shared_ptr<const delivery::Plan> plan);
     void run(std::shared_ptr<const delivery::Plan> plan, const queue::Envelope& envelope, std::string content);
-    void connect(const std::string& endpoint, std::function<void(std::shared_ptr<Wire>, lmtp_client::Trouble)> then);
-    void begin_dialogue(const std::shared_ptr<Flight>& flight, bool may_be_dead, bool rested);
-    void converse(const std::shared_ptr<Flight>& flight);
-    void on_a_new_connection(const std::shared_ptr<Flight>& flight);
-    void broke(const std::shared_ptr<Flight>& flight);
-    void end(const std::shared_ptr<Flight>& flight);
+    void ended(const delivery::Plan& plan, lmtp_client::TransactionEnd end);
+    void refused_by_names(const delivery::Plan& plan, queue::Ordinal ordinal);
+    [[nodiscard]] const delivery::BackendOptions* way_out() const;
     void unreadable(const delivery::Plan& plan, delivery::Scheduler::Unreadable why, const std::string& detail);
 
     Surroundings& around_;
-    std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+    Life life_;
     delivery::Options options_;
-    std::map<std::string, std::vector<std::shared_ptr<Wire>>> idle_;
+    Client client_;
+    Exchangers exchangers_;
     bounce::Reporter reporter_;
     std::unique_ptr<queue::SqliteStore> store_;
     std::unique_ptr<queue::Reader> reader_;
@@ -147,6 +135,7 @@ private:
     Timeline::Milliseconds last_from_store_ = 0;
     std::uint64_t wakes_ = 0;
     Timeline::Milliseconds recording_since_ = 0;
+    Timeline::Milliseconds run_at_ = 0;  ///< the scheduler, while results could be recorded
 };
 
 }  // namespace postern::simulation

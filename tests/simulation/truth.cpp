@@ -34,6 +34,7 @@ void Counts::add(const Counts& other) {
     connects += other.connects;
     pauses += other.pauses;
     brakes += other.brakes;
+    outgoing += other.outgoing;
     checks += other.checks;
 }
 
@@ -44,6 +45,7 @@ MessageFact& Truth::begin(queue::MessageId id, std::string content, const std::v
     message.id = id;
     message.content = std::move(content);
     message.begun = timeline_.now();
+    message.begun_at = timeline_.wall();
     for (const std::string& address : addresses) {
         Fact fact;
         fact.address = address;
@@ -165,9 +167,18 @@ void Truth::attempt_begins(queue::MessageId id, const queue::Recipient& recipien
     if (!queue::is_schedulable(fact.recorded->state)) {
         broken(4, "tried in state " + std::string(queue::to_string(fact.recorded->state)), message, &fact);
     }
-    if (timeline_.wall() < fact.recorded->next_attempt_at && !fact.may_go_at_once) {
+    check_its_time(message, fact);
+}
+
+void Truth::check_its_time(const MessageFact& message, const Fact& fact) {
+    if (fact.recorded && timeline_.wall() < fact.recorded->next_attempt_at && !fact.may_go_at_once) {
         broken(5, "tried before its time, " + queue::to_rfc3339(fact.recorded->next_attempt_at), message, &fact);
     }
+}
+
+void Truth::deferred_untried(queue::MessageId id, const queue::Recipient& recipient) {
+    ++counts.checks;
+    check_its_time(by_id(id), fact(id, recipient.ordinal));
 }
 
 void Truth::attempt_ends(queue::MessageId id, queue::Ordinal ordinal) { fact(id, ordinal).in_flight = false; }

@@ -13,7 +13,8 @@
 //  8. `delivered` is said only of what a store has taken.
 //  9. A permanent failure comes only from a store's 5xx about that very recipient, its sender or its content.
 // 10. What reaches a store is what was accepted, octet for octet.
-// 11. Memory is bounded by the windows and what is in flight.
+// 11. Memory is bounded by the windows and what is in flight; a domain of others is forgotten an hour after it was
+//     last of interest.
 // 12. Connects a second are bounded: to an endpoint that is down, and on its recovery.
 // 13. A backend that is well delivers what is due, whatever the others do.
 // 14. With everything well, in the end nothing schedulable is left.
@@ -23,6 +24,11 @@
 // 17. A backend that an operator has paused is sent nothing until he resumes it, whatever crashes; and while a brake is
 //     on, no refusal of its backend is final.
 // 18. Nothing expires before its time, whatever the wall clock says meanwhile; only a jump before a restart counts.
+// 19. To no domain of others go more transactions at once than may go to one, and not more than may go out in all,
+//     whatever is reloaded meanwhile. Who could not be reached is left alone for a minute, then asked by one at a time.
+// 20. A domain of others that is well is sent what is due, whatever the others do: at once while there is room to
+// begin,
+//     and else in its turn.
 #pragma once
 
 #include <cstdint>
@@ -51,6 +57,8 @@ struct Fact {
     bool may_go_at_once = false;  ///< the wall clock jumped since it was recorded
     std::optional<queue::RecipientUpdate> recorded;
     std::vector<queue::RecipientUpdate> submitted;  ///< since
+
+    [[nodiscard]] std::string domain() const { return address.substr(address.find('@') + 1); }
 };
 
 struct MessageFact {
@@ -58,6 +66,7 @@ struct MessageFact {
     queue::MessageId id;
     std::string content;
     Timeline::Milliseconds begun = 0;
+    queue::Instant begun_at{};
     enum class Answer : std::uint8_t { none, accepted, refused } answer = Answer::none;
     std::vector<Fact> recipients;
     bool is_trusted = false;              ///< its sender may be told
@@ -67,6 +76,14 @@ struct MessageFact {
     [[nodiscard]] bool may_be_returned(const queue::RecipientUpdate& update) const {
         return update.telling && update.telling->notice == queue::Notice::failed &&
                (is_trusted || about || update.telling->by_hand);
+    }
+    /// It is due since then, in the store, and nobody has taken it in hand.
+    [[nodiscard]] bool waits_since(const Fact& fact, queue::Instant then) const {
+        if (fact.in_flight || !fact.submitted.empty()) {
+            return false;
+        }
+        return fact.recorded ? queue::is_schedulable(fact.recorded->state) && fact.recorded->next_attempt_at < then
+                             : !about && begun_at < then;
     }
     [[nodiscard]] Fact* find(const std::string& address) {
         for (Fact& fact : recipients) {
@@ -98,6 +115,7 @@ struct Counts {
     std::uint64_t connects = 0;
     std::uint64_t pauses = 0;
     std::uint64_t brakes = 0;
+    std::uint64_t outgoing = 0;  ///< transactions, by domain
     std::uint64_t checks = 0;
     void add(const Counts& other);
 };
@@ -112,6 +130,8 @@ public:
     void report_committed(queue::MessageId id);
     /// A store has refused a report to this address for good.
     void report_refused(const std::string& address);
+    /// Somebody has refused this recipient for good who may: DNS, that knows no such domain.
+    void refused(queue::MessageId id, queue::Ordinal ordinal) { fact(id, ordinal).refused_for_good = true; }
     /// The report with this content, by its Message-ID.
     [[nodiscard]] MessageFact& by_content(const std::string& content);
     [[nodiscard]] MessageFact& by_token(Token token);
@@ -121,6 +141,8 @@ public:
     void answered(MessageFact& message, queue::StoreStatus status);
     void attempt_begins(queue::MessageId id, const queue::Recipient& recipient);
     void attempt_ends(queue::MessageId id, queue::Ordinal ordinal);
+    /// As good as an attempt: it was due, and the servers of its domain were not asked.
+    void deferred_untried(queue::MessageId id, const queue::Recipient& recipient);
     /// A store has taken the message for this recipient.
     void copy_made(Token token, const std::string& address, const std::string& content);
     /// The gateway has understood 2xx.
@@ -152,6 +174,7 @@ public:
 private:
     [[nodiscard]] Fact& fact(queue::MessageId id, queue::Ordinal ordinal);
     void check_reports();
+    void check_its_time(const MessageFact& message, const Fact& fact);
     [[noreturn]] void broken(int invariant, const std::string& what, const MessageFact& message, const Fact* fact);
 
     struct Pause {

@@ -105,6 +105,58 @@ TEST_F(DestinationsTest, ADomainWhoseServersAreGoneIsNotTriedForEachMessage) {
     EXPECT_EQ(row(second).state, RecipientState::delivered);
 }
 
+TEST_F(DestinationsTest, ALoadThatDoesNotKnowYetWhoWasPutOffBringsNobodyBack) {
+    options.window = 4;
+    begin();
+    send({"u@dead.example"});
+    unreachable(*next_plan());
+    // The line is full, so the store is asked behind the deferrals, and what it answers is older than those.
+    hold_loads = true;
+    scheduler->look(outgoing_backend);
+    const auto id = send({"a@dead.example", "b@dead.example", "c@dead.example", "d@dead.example"});
+    ASSERT_EQ(row(id).attempts, 1U);
+    ASSERT_EQ(loads.size(), 1U);
+    loads.clear();
+    queue::DuePage page;
+    for (queue::Ordinal ordinal = 0; ordinal < 4; ++ordinal) {
+        queue::DueRecipient due{id, row(id, ordinal), now.wall};
+        due.recipient.attempts = 0;
+        due.recipient.next_attempt_at = now.wall;
+        page.recipients.push_back(std::move(due));
+    }
+    scheduler->loaded(outgoing_backend, std::move(page), now);
+    run();
+    EXPECT_EQ(history.size(), 5U) << "each was deferred once";
+    EXPECT_TRUE(plans.empty());
+}
+
+TEST_F(DestinationsTest, WhatWasLeftOutOfALargeMessageFollowsWhenTheRestIsOnItsWay) {
+    options.window = 8;
+    options.backends[outgoing_backend].recipients_per_transaction = 2;
+    begin();
+    std::vector<std::string> all;
+    for (int i = 0; i < 12; ++i) {
+        all.push_back("u" + std::to_string(i) + "@a.example");
+    }
+    send(all);
+    std::size_t delivered = 0;
+    while (!plans.empty()) {
+        delivered += reply_to_next({"250 ok"})->recipients.size();
+    }
+    EXPECT_EQ(delivered, 12U);
+}
+
+TEST_F(DestinationsTest, WhatWasLeftOutOfALargeMessageFollowsWhenTheRestIsForADeadDomain) {
+    options.window = 8;
+    options.backends[outgoing_backend].recipients_per_transaction = 2;
+    begin();
+    send({"u@dead.example"});
+    unreachable(*next_plan());
+    send({"v@dead.example", "w@dead.example", "x@dead.example", "u@a.example"});
+    ASSERT_EQ(plans.size(), 1U);
+    EXPECT_EQ(next_plan()->domain, "a.example");
+}
+
 TEST_F(DestinationsTest, AnOperatorWhoIsImpatientEndsTheRest) {
     begin();
     const auto id = send({"u@dead.example"});
@@ -203,6 +255,25 @@ TEST_F(DestinationsTest, AFloodForASlowDomainDoesNotKeepOthersOut) {
     EXPECT_EQ(delivered, 600U);
 }
 
+TEST_F(DestinationsTest, SomeSlowDomainsWithTheirShareEachDoNotKeepOthersOut) {
+    options.window = 40;
+    options.backends[outgoing_backend].recipients_per_transaction = 10;
+    options.backends[outgoing_backend].connections = 8;
+    for (const char* domain : {"a.example", "b.example", "c.example"}) {
+        for (int i = 0; i < 40; ++i) {
+            put({"u" + std::to_string(i) + '@' + domain}, 1h);
+        }
+    }
+    const auto other = put({"v@dead.example"}, 30min);
+    begin();
+    for (int i = 0; i < 200 && by_domain().count("dead.example") == 0; ++i) {
+        pass_to_wake(1s);
+    }
+    EXPECT_EQ(by_domain()["dead.example"], 1U);
+    EXPECT_EQ(plans.size(), 7U);
+    EXPECT_EQ(row(other).attempts, 0U);
+}
+
 TEST_F(DestinationsTest, OperatorsReachWhatWaitsInTheLines) {
     options.backends[outgoing_backend].connections_per_domain = 1;
     begin();
@@ -230,6 +301,30 @@ TEST_F(DestinationsTest, AReloadThatBringsARelayTakesAllAlong) {
     EXPECT_EQ(reply_to_next({"250 ok"})->endpoint.to_string(), "smtp://relay.example:25");
     EXPECT_EQ(row(id).state, RecipientState::delivered);
     EXPECT_EQ(state(outgoing_backend).in_flight, 0U);
+}
+
+TEST_F(DestinationsTest, WhatIsOnItsWayKeepsItsPlaceWhileTheWayOutIsGoneForAMoment) {
+    begin();
+    send({"u@a.example"});
+    send({"v@a.example"});
+    const auto first = next_plan();
+    const auto second = next_plan();
+    const Options with = options;
+    options.backends.erase(outgoing_backend);
+    scheduler->reconfigure(options, route(), now);
+    run();
+    options = with;
+    scheduler->reconfigure(options, route(), now);
+    run();
+    send({"w@a.example"});
+    send({"x@a.example"});
+    EXPECT_TRUE(plans.empty()) << "two are on their way still";
+    answer(*first, {"250 ok"});
+    end(*first);
+    EXPECT_EQ(plans.size(), 1U);
+    answer(*second, {"250 ok"});
+    end(*second);
+    EXPECT_EQ(plans.size(), 2U);
 }
 
 TEST_F(DestinationsTest, ReportsNameWhoAnsweredAndNobodyWhenNobodyDid) {
