@@ -433,12 +433,16 @@ private:
 
 namespace {
 
+/// Of what a message declares so much is promised before it comes: more than most have, and so little that nobody can
+/// take the disk from others by words alone.
+constexpr std::uint64_t promised_unseen_max = 1 << 20;
+
 /// Threads: the session's; its commands run on the writer's.
 class Message final : public IncomingMessage {
 public:
     Message(SqliteStoreImpl& store, MessageId id, std::uint64_t declared)
         : store_(store), id_(id), room_(store.room()) {
-        fits_ = has_room_for(declared);
+        fits_ = room_.begin(declared, promised_unseen_max, store_.writer().free_octets());
     }
     ~Message() override {
         if (ended_) {
@@ -495,12 +499,9 @@ public:
     }
 
 private:
-    [[nodiscard]] bool has_room_for(std::uint64_t octets) {
-        return room_.grow_to(octets, store_.writer().free_octets());
-    }
     /// Once it does not, what came of it makes room for others, and is answered disk_full.
     [[nodiscard]] bool still_fits(std::size_t more) {
-        fits_ = fits_ && has_room_for(size_ + more);
+        fits_ = fits_ && room_.grow_to(size_ + more, store_.writer().free_octets());
         if (!fits_) {
             remove_parts();
             room_.give_back();

@@ -87,7 +87,7 @@ public:
                                                 const std::vector<RcptCommand>& recipients) = 0;
 
     /// For the log: a message was refused after its content, by the session or by the sink for all recipients; or the
-    /// session refused a part of its envelope by itself, by a limit.
+    /// session refused a part of its envelope by itself, by a limit: the first such part since its last message.
     virtual void content_refused(const SessionInfo& /*session*/, const mail::Reply& /*reply*/) {}
 
     /// The session is over (for the log). `reason`: "quit", "closed by client", "timeout", "too many errors", ...

@@ -1,5 +1,6 @@
 #include "queue/detail/disk_room.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace postern::queue::detail {
@@ -58,6 +59,17 @@ bool DiskRoom::fits(std::uint64_t octets, std::uint64_t reusable) {
 }
 
 DiskRoom::Promise::Promise(Promise&& other) noexcept : room_(other.room_), octets_(std::exchange(other.octets_, 0)) {}
+
+bool DiskRoom::Promise::begin(std::uint64_t octets, std::uint64_t most, std::uint64_t reusable) {
+    room_->measure_when_old();
+    const std::lock_guard lock(room_->mutex_);
+    if (room_->minimum_ != 0 && !room_->fits_now(octets, reusable)) {
+        return false;
+    }
+    octets_ = std::min(octets, most);
+    room_->promised_ += octets_;
+    return true;
+}
 
 bool DiskRoom::Promise::grow_to(std::uint64_t octets, std::uint64_t reusable) {
     if (octets <= octets_) {

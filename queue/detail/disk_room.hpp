@@ -2,11 +2,11 @@
 // keeps, less what was promised to messages that are still on their way. Without the last, any number of clients could
 // begin on the same free octets.
 //
-// A message's promise is the size that it declared, or what has come of it so far where that is more. It ends with the
-// message: then its octets are written, or free again. The parts that are on the disk before that count twice; so the
-// minimum is kept rather too well. What it does not know of is SQLite's own: a content lies in the write-ahead log and
-// then in the file, and takes its room twice until the log is written over. The disk can fall below the minimum by the
-// size of the log, therefore, and by no more that comes from clients.
+// A message's promise is what has come of it so far, or the part of its declared size that the store promises before.
+// It ends with the message: then its octets are written, or free again. The parts that are on the disk before that
+// count twice; so the minimum is kept rather too well. What it does not know of is SQLite's own: a content lies in the
+// write-ahead log and then in the file, and takes its room twice until the log is written over. The disk can fall below
+// the minimum by the size of the log, therefore, and by no more that comes from clients.
 //
 // Threads: any.
 #pragma once
@@ -40,6 +40,8 @@ public:
         Promise(Promise&& other) noexcept;
         Promise& operator=(Promise&&) = delete;
         ~Promise() { give_back(); }
+        /// Of a message that declares `octets`. False: there is not so much room. Else up to `most` of it is promised.
+        [[nodiscard]] bool begin(std::uint64_t octets, std::uint64_t most, std::uint64_t reusable);
         /// False: there is not so much room, and the promise stays as it was.
         [[nodiscard]] bool grow_to(std::uint64_t octets, std::uint64_t reusable);
         void give_back() noexcept;

@@ -104,6 +104,12 @@ ClientTable::Verdict ClientTable::judge(Client& client, const Limits& limits, St
 }
 
 ClientTable::Entered ClientTable::enter(const std::string& key, const Limits& limits, Standing standing, Instant now) {
+    Entered entered = let_in(key, limits, standing, now);
+    total_ += entered.verdict == Verdict::admitted ? 1U : 0U;
+    return entered;
+}
+
+ClientTable::Entered ClientTable::let_in(const std::string& key, const Limits& limits, Standing standing, Instant now) {
     const std::lock_guard lock(mutex_);
     Entered entered;
     room_ = limits.connections;
@@ -131,7 +137,6 @@ ClientTable::Entered ClientTable::enter(const std::string& key, const Limits& li
         }
     }
     ++current_;
-    ++total_;
     entered.place.table_ = this;
     entered.place.client_ = client;
     entered.place.unmetered_ = standing.unmetered;
@@ -141,9 +146,7 @@ ClientTable::Entered ClientTable::enter(const std::string& key, const Limits& li
 ClientTable::Entered ClientTable::rename(Place place, const std::string& key, const Limits& limits, Standing standing,
                                          Instant now) {
     place.leave();
-    Entered entered = enter(key, limits, standing, now);
-    --total_;  // it was counted when it came
-    return entered;
+    return let_in(key, limits, standing, now);  // it was counted when it came
 }
 
 /// It has no connection (any more).

@@ -87,7 +87,9 @@ public:
     /// Four fifths of all connections are taken.
     [[nodiscard]] bool stressed() const;
     [[nodiscard]] std::size_t current() const { return current_; }
-    [[nodiscard]] std::uint64_t total() const { return total_; }
+    [[nodiscard]] std::uint64_t total() const {
+        return total_;
+    }  ///< that came; of a balancer's, also those refused later
     [[nodiscard]] std::uint64_t refused() const { return refused_; }
     /// Clients without connections that are remembered.
     [[nodiscard]] std::size_t idle() const;
@@ -104,6 +106,7 @@ private:
         std::list<Idle>::iterator idle;  // while it has no connections
     };
 
+    [[nodiscard]] Entered let_in(const std::string& key, const Limits& limits, Standing standing, Instant now);
     [[nodiscard]] Verdict judge(Client& client, const Limits& limits, Standing standing, Instant now);
     void rest(Client& client, Instant now);
     void forget_old(Instant now);

@@ -19,6 +19,7 @@ constexpr std::size_t content_block_octets = 64 * 1024;
 constexpr std::size_t out_octets_max = 64 * 1024;  // a client that pipelines and does not read is waited for
 constexpr char tls_handshake = 0x16;  // the first octet of a ClientHello (RFC 8446 section 5.1), and of no command
 constexpr int lingering_blocks_max = 16;
+constexpr std::uint64_t refused_for_each_allowed = 10;  // recipients, in one session and since its last message
 
 }  // namespace
 
@@ -48,6 +49,7 @@ asio::awaitable<void> Session::run(Refusal refusal) {
         say_and_close(Reply(421, EnhancedStatus(4, 3, 0), "Internal error; try again later"));
         end("internal error");
     }
+    wait_at_most(options_->limits.command_timeout);  // the store's work had no limit, but the client's has
     co_await send();
     close_gently();
     around_.hooks.disconnected(info_, reason_, messages_);
@@ -119,6 +121,7 @@ asio::awaitable<void> Session::take_command(const Command& command) {
         co_return;
     }
     if (!brings_mail_nearer(command) && is_one_command_too_many()) {
+        hang_up_on_idler();
         co_return;
     }
     const Step step = dialogue_.decide(command);
@@ -155,9 +158,7 @@ asio::awaitable<void> Session::take_command(const Command& command) {
 
 asio::awaitable<void> Session::take_mail(const MailCommand& command) {
     if (!may(ClientTable::What::message)) {
-        const Reply reply(450, EnhancedStatus(4, 7, 1), "Too many messages from your address; try again later");
-        refuse(reply);
-        around_.hooks.content_refused(info_, reply);
+        refuse_for_rate(Reply(450, EnhancedStatus(4, 7, 1), "Too many messages from your address; try again later"));
         co_return;
     }
     const Refusal refusal = co_await around_.hooks.mail(info_, command);
@@ -171,9 +172,7 @@ asio::awaitable<void> Session::take_mail(const MailCommand& command) {
 
 asio::awaitable<void> Session::take_rcpt(const RcptCommand& command) {
     if (!may(ClientTable::What::recipient)) {
-        const Reply reply(450, EnhancedStatus(4, 7, 1), "Too many recipients from your address; try again later");
-        refuse(reply);
-        around_.hooks.content_refused(info_, reply);
+        refuse_for_rate(Reply(450, EnhancedStatus(4, 7, 1), "Too many recipients from your address; try again later"));
         co_return;
     }
     const Refusal refusal = co_await around_.hooks.rcpt(info_, dialogue_.mail(), command);
@@ -194,6 +193,14 @@ void Session::refuse(const Reply& reply) {
     }
     say(reply);
     count_error(reply);
+}
+
+/// Told once for each message that comes: the log of a flood would be one itself.
+void Session::refuse_for_rate(const Reply& reply) {
+    refuse(reply);
+    if (!std::exchange(told_of_rate_, true)) {
+        around_.hooks.content_refused(info_, reply);
+    }
 }
 
 /// Only looks: the lines are read again, and judged, when their turn comes.
@@ -322,9 +329,15 @@ void Session::count_error(const Reply& reply) {
         return;
     }
     // Behind an accepted recipient a message is coming, however many more are refused for now (RFC 5321 section
-    // 4.5.3.1.10).
-    if (reply.is_transient() && dialogue_.recipients().empty() && is_one_command_too_many()) {
-        return;
+    // 4.5.3.1.10); but not without end.
+    if (reply.is_transient()) {
+        const bool enough =
+            dialogue_.recipients().empty()
+                ? is_one_command_too_many()
+                : ++recipients_refused_ > refused_for_each_allowed * options_->limits.recipients_per_message;
+        if (enough) {
+            hang_up_on_idler();
+        }
     }
     if (!reply.is_permanent()) {
         return;
@@ -351,14 +364,14 @@ bool Session::brings_mail_nearer(const Command& command) {
            std::holds_alternative<Quit>(command);
 }
 
-/// Counts one that brought no message nearer. True: it was one too many, and the session is over.
+/// Counts one that brought no message nearer.
 bool Session::is_one_command_too_many() {
-    if (info_.trusted || ++commands_without_mail_ <= options_->limits.commands_without_mail) {
-        return false;
-    }
+    return !info_.trusted && ++commands_without_mail_ > options_->limits.commands_without_mail;
+}
+
+void Session::hang_up_on_idler() {
     say_and_close(Reply(421, EnhancedStatus(4, 7, 0), "Too many commands without a message"));
     end("too many commands without a message");
-    return true;
 }
 
 void Session::set_command_deadline() {

@@ -124,10 +124,12 @@ private:
     void say_and_close(const mail::Reply& reply);
     void count_error(const mail::Reply& reply);
     void refuse(const mail::Reply& reply);
+    void refuse_for_rate(const mail::Reply& reply);
     [[nodiscard]] std::vector<mail::Mailbox> recipients_ahead() const;
     [[nodiscard]] bool is_too_early_for(const Command& command) const;
     [[nodiscard]] static bool brings_mail_nearer(const Command& command);
     [[nodiscard]] bool is_one_command_too_many();
+    void hang_up_on_idler();
     [[nodiscard]] bool may(ClientTable::What what);
     void set_command_deadline();
     void wait_at_most(std::chrono::milliseconds patience);
@@ -161,6 +163,8 @@ private:
     std::chrono::milliseconds patience_{};  // that deadline_ began with
     std::uint32_t errors_ = 0;
     std::uint32_t commands_without_mail_ = 0;
+    std::uint64_t recipients_refused_ = 0;  // for now, behind an accepted one, since the last message
+    bool told_of_rate_ = false;             // since the last message
     std::uint32_t messages_ = 0;
     std::string reason_ = "closed by client";
 };

@@ -124,6 +124,8 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
     if (taken) {
         ++messages_;
         commands_without_mail_ = 0;
+        recipients_refused_ = 0;
+        told_of_rate_ = false;
         around_.counters.messages.fetch_add(1, std::memory_order_relaxed);
     } else if (!answers.empty()) {
         around_.hooks.content_refused(info_, answers.front());

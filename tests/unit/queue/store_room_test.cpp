@@ -89,6 +89,19 @@ TEST_F(PromisedRoom, WhatWasDeclaredIsPromised) {
     EXPECT_EQ(store_->admit(room), StoreStatus::stored);
 }
 
+TEST_F(PromisedRoom, WordsAloneTakeNoDiskFromOthers) {
+    free_ = (100 << 20) + 64 * room;
+    open();
+    std::vector<std::unique_ptr<IncomingMessage>> silent;
+    for (int i = 0; i < 8; ++i) {
+        silent.push_back(store_->begin(50 * room));
+    }
+    EXPECT_EQ(store_->admit(50 * room), StoreStatus::stored);
+    EXPECT_EQ(store_->admit(56 * room), StoreStatus::stored);
+    EXPECT_EQ(store_->admit(56 * room + 1), StoreStatus::disk_full) << "the first of each is promised";
+    EXPECT_EQ(commit(*silent[0], {"a@example.com"}, std::string(2 * room, 'x')), StoreStatus::stored);
+}
+
 TEST_F(PromisedRoom, WhatIsNotDeclaredIsLookedAtAsItGrows) {
     open();
     const std::string part(64 << 10, 'p');

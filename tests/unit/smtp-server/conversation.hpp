@@ -89,12 +89,21 @@ public:
         }
         co_return begun;
     }
+    void content_refused(const SessionInfo&, const mail::Reply& reply) override {
+        const std::lock_guard lock(mutex_);
+        refused_.push_back(reply.to_string());
+    }
     void disconnected(const SessionInfo&, std::string_view reason, std::uint32_t) override {
         const std::lock_guard lock(mutex_);
         reasons_.emplace_back(reason);
         changed_.notify_all();
     }
 
+    /// What the log would hear of.
+    std::vector<std::string> refused() {
+        const std::lock_guard lock(mutex_);
+        return refused_;
+    }
     std::vector<TakenMessage> taken() {
         const std::lock_guard lock(mutex_);
         return taken_;
@@ -182,6 +191,7 @@ private:
     std::condition_variable changed_;
     std::vector<TakenMessage> taken_;
     std::vector<std::string> reasons_;
+    std::vector<std::string> refused_;
     std::string tls_;
     std::string client_;
     std::vector<std::string> ahead_;

@@ -135,11 +135,12 @@ TEST_F(BalancerTest, MessagesAMinuteAreLimited) {
 TEST_F(BalancerTest, RecipientsAMinuteAreLimited) {
     options_.limits.recipients_per_minute = 1;
     Client client = from("192.0.2.7");
-    client.send(ehlo + envelope + "RCPT TO:<v@example.com>\r\nDATA\r\n");
-    EXPECT_EQ(client.codes(6), (Codes{"220", "250", "250 2.1.0", "250 2.1.5", "450 4.7.1", "354"}));
+    client.send(ehlo + envelope + "RCPT TO:<v@example.com>\r\nRCPT TO:<w@example.com>\r\nDATA\r\n");
+    EXPECT_EQ(client.codes(7), (Codes{"220", "250", "250 2.1.0", "250 2.1.5", "450 4.7.1", "450 4.7.1", "354"}));
     client.send("x\r\n.\r\n");
     EXPECT_EQ(client.codes(1), Codes{"250 2.0.0"});
     EXPECT_EQ(hooks_.taken().at(0).recipients.size(), 1U);
+    EXPECT_EQ(hooks_.refused().size(), 1U) << "a flood must not become one of the log";
 }
 
 // A directory harvest: its errors follow the client into its next sessions.
