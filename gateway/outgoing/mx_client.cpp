@@ -149,7 +149,7 @@ private:
         }
         for (const std::string& address : host.addresses) {
             co_await talk_to(host, address);
-            const bool is_over = left_.empty() || content_->is_begun || visited_ >= servers_max;
+            const bool is_over = left_.empty() || in_portions_ || content_->is_begun || visited_ >= servers_max;
             if (is_over) {
                 co_return false;
             }
@@ -178,13 +178,14 @@ private:
         end_ = co_await inner_.run(std::move(server), std::move(part), answers, std::move(client));
         left_ = answers.take_left();
         transcript_ += end_.transcript;
-        if (!left_.empty()) {
+        in_portions_ = !left_.empty() && end_.trouble == Trouble::none;
+        if (!left_.empty() && !in_portions_) {
             verdict_ = why_not(peer, host.security);
             peer_ = std::move(peer);
         }
     }
 
-    /// What a server that did not answer for somebody means for him.
+    /// What a server that broke off before it answered for somebody means for him.
     [[nodiscard]] Reply why_not(const std::string& peer, const Security& security) const {
         const std::string text = peer + ": " + (end_.detail.empty() ? "no answer" : end_.detail);
         const bool must_encrypt = security.tls == Security::Tls::required || security.tls == Security::Tls::encrypted;
@@ -209,17 +210,18 @@ private:
     }
 
     TransactionEnd conclude() {
-        const bool is_our_content = end_.trouble == Trouble::content;
+        // Neither is about those who are left: they are not charged, nor is the domain.
+        const bool is_nobodys_fault = in_portions_ || end_.trouble == Trouble::content;
         for (const std::size_t slot : left_) {
             Outcome outcome;
-            if (!is_our_content) {
+            if (!is_nobodys_fault) {
                 outcome.fate = verdict_.is_permanent() ? Fate::unable : Fate::replied;
                 outcome.reply = verdict_;
                 outcome.peer = peer_;
             }
             outcomes_.outcome(slot, std::move(outcome));
         }
-        if (!left_.empty() && !is_our_content) {
+        if (!left_.empty() && !is_nobodys_fault) {
             end_.detail = verdict_.to_string();
             const bool was_reached = end_.trouble == Trouble::broken || end_.trouble == Trouble::protocol;
             if (verdict_.is_permanent()) {
@@ -247,6 +249,7 @@ private:
     ClientOptions client_;
     std::shared_ptr<WatchedContent> content_;
     std::vector<std::size_t> left_;  ///< slots that nobody has answered for
+    bool in_portions_ = false;       ///< the server answered to the end: it takes those in another transaction
     std::size_t visited_ = 0;
     Reply verdict_;     ///< what those get
     std::string peer_;  ///< who it is about; empty: no server

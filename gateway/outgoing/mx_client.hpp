@@ -23,6 +23,7 @@ using OptionsSource = std::function<std::shared_ptr<const Options>()>;
 /// Of an endpoint the host alone counts: the domain, or an address literal in brackets. Of ClientOptions all but the
 /// security. Every recipient gets an outcome with a reply, ours where no server gave one: 5xx when there is nobody to
 /// ask, 4xx when nobody could be asked now. With those the end's trouble is `connect`: the domain had better rest.
+/// `not_tried`, without trouble, are those for whom a server wants another transaction (too many recipients).
 ///
 /// probe() asks whether DNS answers.
 [[nodiscard]] std::unique_ptr<lmtp_client::Client> make_mx_client(std::unique_ptr<lmtp_client::Client> inner,

@@ -149,6 +149,28 @@ TEST_F(MxClientTest, TakesAnAnswerForOneWhateverItSays) {
     EXPECT_EQ(outcomes.at(3).reply.code(), 250);
 }
 
+// Shows: RFC 5321 4.5.3.1.10
+TEST_F(MxClientTest, ChargesNobodyForWhatGoesInAnotherTransaction) {
+    exchanges({"mx1.example", "mx2.example"});
+    server(1, {{replied(250), Outcome()}, Trouble::none, "", true});
+    deliver("example.org", 3);
+    EXPECT_THAT(visited, ElementsAre("192.0.2.1 a b c"));
+    EXPECT_EQ(outcomes.at(0).reply.code(), 250);
+    EXPECT_EQ(outcomes.at(1).fate, Fate::not_tried);
+    EXPECT_EQ(outcomes.at(2).fate, Fate::not_tried);
+    EXPECT_EQ(end.trouble, Trouble::none) << "the domain must not rest for it";
+}
+
+TEST_F(MxClientTest, AsksNobodyElseAboutWhatTheServerTakesInAnotherTransaction) {
+    exchanges({"mx1.example", "mx2.example", "mx3.example"});
+    server(2, {{replied(450), Outcome()}, Trouble::none, "", false});
+    deliver("example.org", 2);
+    EXPECT_THAT(visited, ElementsAre("192.0.2.1 a b", "192.0.2.2 a b"));
+    EXPECT_EQ(outcomes.at(0).reply.code(), 450);
+    EXPECT_EQ(outcomes.at(1).fate, Fate::not_tried) << "that the first refused is no longer about anybody";
+    EXPECT_EQ(end.trouble, Trouble::none);
+}
+
 TEST_F(MxClientTest, GivesTheContentToNobodyElseOnceItWasBegun) {
     exchanges({"mx1.example", "mx2.example"});
     server(1, {{Outcome()}, Trouble::broken, "reset", true});
