@@ -167,6 +167,7 @@ private:
                            std::to_string(server.port);
         ClientOptions client = client_;
         client.security = host.security;
+        client.envelope_first = true;  // who breaks off at MAIL or RCPT leaves the content for the next one
         Transaction part = transaction_;
         part.content = content_;
         part.recipients.clear();

@@ -36,7 +36,8 @@ public:
     asio::awaitable<lmtp_client::TransactionEnd> run(lmtp_client::Endpoint endpoint,
                                                      lmtp_client::Transaction transaction,
                                                      lmtp_client::OutcomeSink& outcomes,
-                                                     lmtp_client::ClientOptions) override {
+                                                     lmtp_client::ClientOptions options) override {
+        EXPECT_TRUE(options.envelope_first) << "else nobody else could get the content";
         std::string what = endpoint.host;
         for (const auto& recipient : transaction.recipients) {
             what += ' ' + recipient.address.local_part();
