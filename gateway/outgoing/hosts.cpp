@@ -108,8 +108,12 @@ private:
         }
         if (!are_secure) {
             const Answer alias = co_await resolver_.lookup(host_.name, RecordType::cname);
+            if (alias.status == Status::bogus || alias.status == Status::failed) {
+                // Section 2.1.1: that it is not signed has to be known. No answer must not make it so.
+                host_.problem = "whether the alias " + host_.name + " is signed cannot be known: " + alias.why;
+                co_return;
+            }
             if (alias.status != Status::found || !alias.secure) {
-                host_.problem = alias.status == Status::bogus ? "that " + host_.name + " is an alias is forged" : "";
                 co_return;
             }
         }
