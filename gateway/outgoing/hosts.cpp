@@ -1,6 +1,8 @@
 #include "gateway/outgoing/hosts.hpp"
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <tuple>
 #include <utility>
 
 #include "gateway/dns/names.hpp"
@@ -64,8 +66,11 @@ public:
     asio::awaitable<Host> find() {
         host_.name = question_.exchange.host;
         host_.security = usual_security(question_.domain, host_.name, *options_);
-        const Answer v6 = co_await resolver_.lookup(host_.name, RecordType::aaaa);
-        const Answer v4 = co_await resolver_.lookup(host_.name, RecordType::a);
+        using namespace asio::experimental::awaitable_operators;
+        asio::awaitable<Answer> ask_v6 = resolver_.lookup(host_.name, RecordType::aaaa);
+        asio::awaitable<Answer> ask_v4 = resolver_.lookup(host_.name, RecordType::a);
+        const std::tuple<Answer, Answer> answers = co_await (std::move(ask_v6) && std::move(ask_v4));
+        const auto& [v6, v4] = answers;
         if (!is_usable_answer(v6, v4)) {
             co_return std::move(host_);
         }
