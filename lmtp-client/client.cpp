@@ -103,7 +103,8 @@ private:
         std::shared_ptr<Connection> connection = pool->take(endpoint, options);
         const bool reused = connection != nullptr;
         if (reused) {
-            dialogue.envelope_first = Connection::Clock::now() - connection->idle_since > trusted_idle_max;
+            const auto idle = Connection::Clock::now() - connection->idle_since;
+            dialogue.envelope_first = options.envelope_first || idle > trusted_idle_max;
             outcomes.begins(connection->encryption());
             Connection::Ended ended = co_await connection->run(transaction, dialogue, true, outcomes, options);
             if (!ended.was_dead) {
@@ -116,7 +117,7 @@ private:
             settle_not_tried(transaction, outcomes);
             co_return to_end(std::move(*refused), false);
         }
-        dialogue.envelope_first = false;
+        dialogue.envelope_first = options.envelope_first;
         outcomes.begins(connection->encryption());
         Connection::Ended ended = co_await connection->run(transaction, dialogue, false, outcomes, options);
         co_return concluded(pool, std::move(connection), std::move(ended), false);

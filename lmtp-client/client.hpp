@@ -31,6 +31,9 @@ struct ClientOptions {
     std::chrono::milliseconds content_timeout = std::chrono::minutes(10);  ///< for sending all of the content
     std::chrono::milliseconds transaction_timeout =
         std::chrono::hours(1);  ///< for one transaction, whatever trickles in
+    /// Read no content before a recipient was accepted, one round trip more: for who has another endpoint to go to when
+    /// this one breaks off.
+    bool envelope_first = false;
 };
 
 class Client {

@@ -11,6 +11,10 @@ using mail::Reply;
 
 namespace {
 
+/// Each one costs lookups, and a stranger's answer may name thousands. Who is not there with ten is not there. (Postfix
+/// stops at 5 addresses, smtp_mx_address_limit.)
+constexpr std::size_t exchanges_max = 10;
+
 using Found = Result<std::vector<Exchange>, Reply>;
 
 std::string lower(std::string text) {
@@ -52,6 +56,7 @@ Found sorted(const std::string& domain, const std::vector<dns::MailExchanger>& r
     if (exchanges.empty()) {
         return Found(boost::system::in_place_error, goes_in_a_circle(domain));
     }
+    exchanges.resize(std::min(exchanges.size(), exchanges_max));
     return Found(boost::system::in_place_value, std::move(exchanges));
 }
 

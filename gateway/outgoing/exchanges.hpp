@@ -23,7 +23,8 @@ struct Exchange {
 };
 
 /// In the order in which they are to be tried: the lowest preference first, equal ones as chance wills. Those that are
-/// not better than `hostname` itself are left out. At least one; else the reply (4xx or 5xx) that its recipients get.
+/// not better than `hostname` itself are left out, and all behind the tenth. At least one; else the reply (4xx or 5xx)
+/// that its recipients get.
 [[nodiscard]] Result<std::vector<Exchange>, mail::Reply> exchanges_of(const std::string& domain,
                                                                       const dns::Answer& answer,
                                                                       const std::string& hostname,

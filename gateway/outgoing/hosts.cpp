@@ -1,6 +1,8 @@
 #include "gateway/outgoing/hosts.hpp"
 
 #include <algorithm>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <tuple>
 #include <utility>
 
 #include "gateway/dns/names.hpp"
@@ -64,8 +66,11 @@ public:
     asio::awaitable<Host> find() {
         host_.name = question_.exchange.host;
         host_.security = usual_security(question_.domain, host_.name, *options_);
-        const Answer v6 = co_await resolver_.lookup(host_.name, RecordType::aaaa);
-        const Answer v4 = co_await resolver_.lookup(host_.name, RecordType::a);
+        using namespace asio::experimental::awaitable_operators;
+        asio::awaitable<Answer> ask_v6 = resolver_.lookup(host_.name, RecordType::aaaa);
+        asio::awaitable<Answer> ask_v4 = resolver_.lookup(host_.name, RecordType::a);
+        const std::tuple<Answer, Answer> answers = co_await (std::move(ask_v6) && std::move(ask_v4));
+        const auto& [v6, v4] = answers;
         if (!is_usable_answer(v6, v4)) {
             co_return std::move(host_);
         }
@@ -108,8 +113,12 @@ private:
         }
         if (!are_secure) {
             const Answer alias = co_await resolver_.lookup(host_.name, RecordType::cname);
+            if (alias.status == Status::bogus || alias.status == Status::failed) {
+                // Section 2.1.1: that it is not signed has to be known. No answer must not make it so.
+                host_.problem = "whether the alias " + host_.name + " is signed cannot be known: " + alias.why;
+                co_return;
+            }
             if (alias.status != Status::found || !alias.secure) {
-                host_.problem = alias.status == Status::bogus ? "that " + host_.name + " is an alias is forged" : "";
                 co_return;
             }
         }

@@ -26,7 +26,10 @@ using mail::Reply;
 
 namespace {
 
-constexpr std::size_t servers_max = 6;       ///< addresses that one attempt may try
+constexpr std::size_t servers_max = 6;  ///< addresses that one attempt may try
+/// Behind it the next server is left for the next attempt: a domain whose DNS or servers trickle must not hold its
+/// transactions for hours.
+constexpr std::chrono::minutes walk_time_max{10};
 constexpr std::chrono::seconds idle_max{5};  ///< strangers' servers have others to serve
 constexpr std::size_t transcript_octets_max = 48 << 10;
 
@@ -81,8 +84,14 @@ std::string literal_address(const std::string& domain) {
 class Walk {
 public:
     Walk(Client& inner, dns::Resolver& resolver, std::shared_ptr<const Options> options, std::mt19937_64& chance,
-         OutcomeSink& outcomes)
-        : inner_(inner), resolver_(resolver), options_(std::move(options)), chance_(chance), outcomes_(outcomes) {}
+         OutcomeSink& outcomes, const SteadyTime& time)
+        : inner_(inner),
+          resolver_(resolver),
+          options_(std::move(options)),
+          chance_(chance),
+          outcomes_(outcomes),
+          time_(time),
+          until_(time() + walk_time_max) {}
 
     asio::awaitable<TransactionEnd> run(std::string domain, Transaction transaction, ClientOptions client) {
         domain_ = std::move(domain);
@@ -121,6 +130,9 @@ private:
         note_exchanges(*exchanges, answer.secure);
         verdict_ = Reply(550, EnhancedStatus(5, 4, 4), "no server for " + domain_ + " is known: there is no address");
         for (const Exchange& exchange : *exchanges) {
+            if (is_late()) {
+                co_return;
+            }
             HostQuestion question{*name, exchange, answer.secure, options_->port};
             Host host = co_await find_host(resolver_, std::move(question), options_);
             const bool goes_on = co_await visit(std::move(host));
@@ -148,13 +160,28 @@ private:
             note(host.name + " has no address that mail can go to");
         }
         for (const std::string& address : host.addresses) {
+            if (is_late()) {
+                co_return false;
+            }
             co_await talk_to(host, address);
-            const bool is_over = left_.empty() || content_->is_begun || visited_ >= servers_max;
+            const bool is_over = left_.empty() || in_portions_ || content_->is_begun || visited_ >= servers_max;
             if (is_over) {
                 co_return false;
             }
         }
         co_return true;
+    }
+
+    /// True: no further host is to be looked for, nor spoken to. Who was not asked then may be there next time.
+    bool is_late() {
+        if (time_() < until_) {
+            return false;
+        }
+        note("no more time for this attempt");
+        if (!is_temporary()) {
+            verdict_ = Reply(451, EnhancedStatus(4, 4, 3), "no server for " + domain_ + " was found in time");
+        }
+        return true;
     }
 
     asio::awaitable<void> talk_to(const Host& host, std::string address) {
@@ -167,6 +194,7 @@ private:
                            std::to_string(server.port);
         ClientOptions client = client_;
         client.security = host.security;
+        client.envelope_first = true;  // who breaks off at MAIL or RCPT leaves the content for the next one
         Transaction part = transaction_;
         part.content = content_;
         part.recipients.clear();
@@ -178,13 +206,14 @@ private:
         end_ = co_await inner_.run(std::move(server), std::move(part), answers, std::move(client));
         left_ = answers.take_left();
         transcript_ += end_.transcript;
-        if (!left_.empty()) {
+        in_portions_ = !left_.empty() && end_.trouble == Trouble::none;
+        if (!left_.empty() && !in_portions_) {
             verdict_ = why_not(peer, host.security);
             peer_ = std::move(peer);
         }
     }
 
-    /// What a server that did not answer for somebody means for him.
+    /// What a server that broke off before it answered for somebody means for him.
     [[nodiscard]] Reply why_not(const std::string& peer, const Security& security) const {
         const std::string text = peer + ": " + (end_.detail.empty() ? "no answer" : end_.detail);
         const bool must_encrypt = security.tls == Security::Tls::required || security.tls == Security::Tls::encrypted;
@@ -209,17 +238,18 @@ private:
     }
 
     TransactionEnd conclude() {
-        const bool is_our_content = end_.trouble == Trouble::content;
+        // Neither is about those who are left: they are not charged, nor is the domain.
+        const bool is_nobodys_fault = in_portions_ || end_.trouble == Trouble::content;
         for (const std::size_t slot : left_) {
             Outcome outcome;
-            if (!is_our_content) {
+            if (!is_nobodys_fault) {
                 outcome.fate = verdict_.is_permanent() ? Fate::unable : Fate::replied;
                 outcome.reply = verdict_;
                 outcome.peer = peer_;
             }
             outcomes_.outcome(slot, std::move(outcome));
         }
-        if (!left_.empty() && !is_our_content) {
+        if (!left_.empty() && !is_nobodys_fault) {
             end_.detail = verdict_.to_string();
             const bool was_reached = end_.trouble == Trouble::broken || end_.trouble == Trouble::protocol;
             if (verdict_.is_permanent()) {
@@ -241,12 +271,15 @@ private:
     const std::shared_ptr<const Options> options_;
     std::mt19937_64& chance_;
     OutcomeSink& outcomes_;
+    const SteadyTime& time_;
+    const std::chrono::steady_clock::time_point until_;
 
     std::string domain_;
     Transaction transaction_;
     ClientOptions client_;
     std::shared_ptr<WatchedContent> content_;
     std::vector<std::size_t> left_;  ///< slots that nobody has answered for
+    bool in_portions_ = false;       ///< the server answered to the end: it takes those in another transaction
     std::size_t visited_ = 0;
     Reply verdict_;     ///< what those get
     std::string peer_;  ///< who it is about; empty: no server
@@ -256,12 +289,17 @@ private:
 
 class MxClient final : public Client {
 public:
-    MxClient(std::unique_ptr<Client> inner, dns::Resolver& resolver, OptionsSource options, std::uint64_t seed)
-        : inner_(std::move(inner)), resolver_(resolver), options_(std::move(options)), chance_(seed) {}
+    MxClient(std::unique_ptr<Client> inner, dns::Resolver& resolver, OptionsSource options, std::uint64_t seed,
+             SteadyTime time)
+        : inner_(std::move(inner)),
+          resolver_(resolver),
+          options_(std::move(options)),
+          time_(std::move(time)),
+          chance_(seed) {}
 
     asio::awaitable<TransactionEnd> run(Endpoint endpoint, Transaction transaction, OutcomeSink& outcomes,
                                         ClientOptions options) override {
-        Walk walk(*inner_, resolver_, options_(), chance_, outcomes);
+        Walk walk(*inner_, resolver_, options_(), chance_, outcomes, time_);
         TransactionEnd end = co_await walk.run(std::move(endpoint.host), std::move(transaction), std::move(options));
         co_return end;
     }
@@ -284,14 +322,15 @@ private:
     const std::unique_ptr<Client> inner_;
     dns::Resolver& resolver_;
     const OptionsSource options_;
+    const SteadyTime time_;
     std::mt19937_64 chance_;
 };
 
 }  // namespace
 
 std::unique_ptr<Client> make_mx_client(std::unique_ptr<Client> inner, dns::Resolver& resolver, OptionsSource options,
-                                       std::uint64_t seed) {
-    return std::make_unique<MxClient>(std::move(inner), resolver, std::move(options), seed);
+                                       std::uint64_t seed, SteadyTime time) {
+    return std::make_unique<MxClient>(std::move(inner), resolver, std::move(options), seed, std::move(time));
 }
 
 }  // namespace postern::outgoing

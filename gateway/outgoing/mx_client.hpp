@@ -6,6 +6,7 @@
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
+#include <chrono>
 #include <functional>
 #include <memory>
 
@@ -18,15 +19,20 @@ namespace postern::outgoing {
 /// The options for what begins now. Called on the client's executor.
 using OptionsSource = std::function<std::shared_ptr<const Options>()>;
 
+using SteadyTime = std::function<std::chrono::steady_clock::time_point()>;
+
 /// `inner`: speaks to one server. The resolver outlives it. `seed`: of the order among equal servers.
 ///
 /// Of an endpoint the host alone counts: the domain, or an address literal in brackets. Of ClientOptions all but the
 /// security. Every recipient gets an outcome with a reply, ours where no server gave one: 5xx when there is nobody to
 /// ask, 4xx when nobody could be asked now. With those the end's trouble is `connect`: the domain had better rest.
+/// `not_tried`, without trouble, are those for whom a server wants another transaction (too many recipients). No
+/// further server is looked for, or spoken to, once a transaction has been on its way for ten minutes by `time`.
 ///
 /// probe() asks whether DNS answers.
 [[nodiscard]] std::unique_ptr<lmtp_client::Client> make_mx_client(std::unique_ptr<lmtp_client::Client> inner,
                                                                   dns::Resolver& resolver, OptionsSource options,
-                                                                  std::uint64_t seed);
+                                                                  std::uint64_t seed,
+                                                                  SteadyTime time = std::chrono::steady_clock::now);
 
 }  // namespace postern::outgoing

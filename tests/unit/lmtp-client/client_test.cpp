@@ -390,6 +390,26 @@ TEST_F(ClientTest, ProbesAStore) {
     EXPECT_EQ(store.quits(), 1u);
 }
 
+TEST_F(ClientTest, ReadsNoContentBeforeARecipientIsAcceptedWhenTold) {
+    options.envelope_first = true;
+    for (const Mode& mode : modes) {
+        StoreOptions store_options;
+        store_options.pipelining = mode.pipelining;
+        store_options.chunking = mode.chunking;
+        store_options.smtp = true;
+        ScriptedStore store(store_options);
+        for (const char* const recipient : {"rcpt-421@example.com", "rcpt-550@example.com"}) {
+            Transaction sent = transaction("s@example.org", {recipient});
+            const auto content = std::make_shared<PartsSource>(std::vector<std::string>{plain_content});
+            sent.content = content;
+            EXPECT_NE(run(store, std::move(sent)).words, Words{"250"});
+            EXPECT_FALSE(content->was_read()) << to_string(mode) << ' ' << recipient;
+        }
+        EXPECT_EQ(run(store, transaction("s@example.org", recipients(2))).words, (Words{"250", "250"}));
+        EXPECT_EQ(run(store, transaction("mail-421@example.org", recipients(1))).words, Words{"not_tried"});
+    }
+}
+
 TEST_F(ClientTest, ReadsNoContentThatTheStoreCannotTake) {
     StoreOptions store_options;
     store_options.keywords.clear();

@@ -76,6 +76,18 @@ TEST(Exchanges, OfANullMxAreNoneForGood) {
     EXPECT_THAT(exchanges(found({{0, {""}}, {10, {"a.example"}}})), ElementsAre("a.example")) << "not the only record";
 }
 
+TEST(Exchanges, AreTheBestTenOfAnyNumber) {
+    std::vector<MailExchanger> records;
+    for (std::uint16_t i = 0; i < 1000; ++i) {
+        const auto preference = static_cast<std::uint16_t>(1000 - i);
+        records.push_back({preference, {"mx" + std::to_string(preference) + ".example"}});
+    }
+    const auto hosts = exchanges(found(records));
+    ASSERT_EQ(hosts.size(), 10U);
+    EXPECT_EQ(hosts.front(), "mx1.example");
+    EXPECT_EQ(hosts.back(), "mx10.example");
+}
+
 TEST(Exchanges, ThatAreNoHostNamesAreNone) {
     EXPECT_THAT(exchanges(found({{0, {"192.0.2.1"}}, {1, {"a\\010b.example"}}, {2, {"a.example"}}})),
                 ElementsAre("a.example"));

@@ -163,6 +163,28 @@ TEST_F(HostsTest, ThatAreAliasesHaveThemWhereTheAliasLeads) {
     EXPECT_EQ(host.security.host, "mx.example.org");
 }
 
+// Shows: RFC 7672 2.1.1, 2.2
+TEST_F(HostsTest, ThatArePerhapsSignedAliasesGetNoMail) {
+    dns::Answer elsewhere;
+    elsewhere.status = Status::found;
+    elsewhere.records = {Address{"192.0.2.1"}};
+    elsewhere.canonical_name = "real.example.net";
+    resolver.answer("mx.example.org", RecordType::a, elsewhere);
+    for (const Status status : {Status::failed, Status::bogus}) {
+        resolver.answer("mx.example.org", RecordType::cname, status);
+        EXPECT_THAT(find(true).problem, testing::HasSubstr("the alias mx.example.org"));
+    }
+    for (const Status status : {Status::no_data, Status::no_such_name}) {
+        resolver.answer("mx.example.org", RecordType::cname, status);
+        EXPECT_EQ(find(true).problem, "");
+    }
+    resolver.found("mx.example.org", RecordType::cname, {dns::DomainName{"real.example.net"}});
+    const Host host = find(true);
+    EXPECT_EQ(host.problem, "");
+    EXPECT_EQ(host.security.tls, Security::Tls::opportunistic);
+    EXPECT_FALSE(was_asked_for_tlsa());
+}
+
 // Shows: RFC 7672 3.1.3
 TEST(SecuredBy, RecordsThatAreNotForMailOnlyAskForEncryption) {
     const dns::Tlsa authority{0, 0, 1, std::string(32, 'x')};

@@ -29,6 +29,7 @@ struct Server {
     Trouble trouble = Trouble::connect;
     std::string detail = "refused";
     bool reads_content = false;
+    std::chrono::minutes takes{0};
 };
 
 class ScriptedClient final : public lmtp_client::Client {
@@ -36,13 +37,15 @@ public:
     asio::awaitable<lmtp_client::TransactionEnd> run(lmtp_client::Endpoint endpoint,
                                                      lmtp_client::Transaction transaction,
                                                      lmtp_client::OutcomeSink& outcomes,
-                                                     lmtp_client::ClientOptions) override {
+                                                     lmtp_client::ClientOptions options) override {
+        EXPECT_TRUE(options.envelope_first) << "else nobody else could get the content";
         std::string what = endpoint.host;
         for (const auto& recipient : transaction.recipients) {
             what += ' ' + recipient.address.local_part();
         }
         visited.push_back(what);
         const Server server = servers[endpoint.host];
+        now += server.takes;
         if (server.reads_content) {
             const lmtp_client::ContentPart part = co_await transaction.content->next();
             EXPECT_TRUE(part.has_value());
@@ -63,6 +66,7 @@ public:
 
     std::map<std::string, Server> servers;  ///< by address; all others refuse
     std::vector<std::string> visited;       ///< address and recipients
+    std::chrono::steady_clock::time_point now;
 };
 
 class NoContent final : public lmtp_client::ContentSource {
@@ -95,7 +99,11 @@ protected:
     void server(int number, Server does) { inner->servers["192.0.2." + std::to_string(number)] = std::move(does); }
     void deliver(const std::string& domain = "example.org", int recipients = 1) {
         const auto client = make_mx_client(
-            std::unique_ptr<lmtp_client::Client>(inner), resolver, [this] { return options; }, 1);
+            std::unique_ptr<lmtp_client::Client>(inner), resolver, [this] { return options; }, 1,
+            [this] {
+                inner->now += step;
+                return inner->now;
+            });
         lmtp_client::Transaction transaction;
         transaction.content = std::make_shared<NoContent>();
         for (int i = 0; i < recipients; ++i) {
@@ -125,6 +133,7 @@ protected:
     std::map<std::size_t, Outcome> outcomes;
     lmtp_client::TransactionEnd end;
     std::vector<std::string> visited;
+    std::chrono::minutes step{0};  ///< from one look at the clock to the next
 };
 
 // Shows: RFC 5321 5.1
@@ -147,6 +156,28 @@ TEST_F(MxClientTest, TakesAnAnswerForOneWhateverItSays) {
     EXPECT_EQ(outcomes.at(0).reply.code(), 450);
     EXPECT_EQ(outcomes.at(1).reply.code(), 550);
     EXPECT_EQ(outcomes.at(3).reply.code(), 250);
+}
+
+// Shows: RFC 5321 4.5.3.1.10
+TEST_F(MxClientTest, ChargesNobodyForWhatGoesInAnotherTransaction) {
+    exchanges({"mx1.example", "mx2.example"});
+    server(1, {{replied(250), Outcome()}, Trouble::none, "", true});
+    deliver("example.org", 3);
+    EXPECT_THAT(visited, ElementsAre("192.0.2.1 a b c"));
+    EXPECT_EQ(outcomes.at(0).reply.code(), 250);
+    EXPECT_EQ(outcomes.at(1).fate, Fate::not_tried);
+    EXPECT_EQ(outcomes.at(2).fate, Fate::not_tried);
+    EXPECT_EQ(end.trouble, Trouble::none) << "the domain must not rest for it";
+}
+
+TEST_F(MxClientTest, AsksNobodyElseAboutWhatTheServerTakesInAnotherTransaction) {
+    exchanges({"mx1.example", "mx2.example", "mx3.example"});
+    server(2, {{replied(450), Outcome()}, Trouble::none, "", false});
+    deliver("example.org", 2);
+    EXPECT_THAT(visited, ElementsAre("192.0.2.1 a b", "192.0.2.2 a b"));
+    EXPECT_EQ(outcomes.at(0).reply.code(), 450);
+    EXPECT_EQ(outcomes.at(1).fate, Fate::not_tried) << "that the first refused is no longer about anybody";
+    EXPECT_EQ(end.trouble, Trouble::none);
 }
 
 TEST_F(MxClientTest, GivesTheContentToNobodyElseOnceItWasBegun) {
@@ -172,6 +203,27 @@ TEST_F(MxClientTest, TriesSoManyServersAndNoMore) {
         {"mx1.example", "mx2.example", "mx3.example", "mx4.example", "mx5.example", "mx6.example", "mx7.example"});
     deliver();
     EXPECT_EQ(visited.size(), 6U);
+}
+
+TEST_F(MxClientTest, LeavesTheNextServerForTheNextAttemptWhenItTookTooLong) {
+    exchanges({"mx1.example", "mx2.example", "mx3.example"});
+    for (const int number : {1, 2}) {
+        server(number, {{Outcome()}, Trouble::broken, "timed out", false, std::chrono::minutes(5)});
+    }
+    server(3, {{replied(250)}, Trouble::none, "", false});
+    deliver();
+    EXPECT_THAT(visited, ElementsAre("192.0.2.1 a", "192.0.2.2 a"));
+    EXPECT_EQ(reply(), "451 4.4.2 mx2.example[192.0.2.2]:25: timed out");
+}
+
+TEST_F(MxClientTest, SaysThatNobodyWasFoundInTimeNotThatNobodyIsThere) {
+    exchanges({"nowhere.example", "nowhere.example", "nowhere.example", "mx1.example"});
+    step = std::chrono::minutes(4);
+    deliver();
+    EXPECT_THAT(visited, testing::IsEmpty());
+    EXPECT_EQ(outcomes.at(0).fate, Fate::replied);
+    EXPECT_EQ(reply(), "451 4.4.3 no server for example.org was found in time");
+    EXPECT_EQ(end.trouble, Trouble::connect);
 }
 
 TEST_F(MxClientTest, ReturnsWhatNobodyTakesForGood) {
