@@ -22,6 +22,11 @@ std::string look_of(const std::vector<std::filesystem::path>& files) {
     return look;
 }
 
+Look look_at(std::vector<std::filesystem::path> files) {
+    std::string state = look_of(files);
+    return {std::move(files), std::move(state)};
+}
+
 void ChangeFilter::seen(std::string look) {
     known_ = std::move(look);
     last_.reset();
@@ -44,10 +49,10 @@ FileWatch::FileWatch(std::chrono::milliseconds interval, Calls calls) : interval
 
 FileWatch::~FileWatch() { stop(); }
 
-void FileWatch::seen(std::vector<std::filesystem::path> files) {
+void FileWatch::seen(Look look) {
     const std::lock_guard lock(mutex_);
-    files_ = std::move(files);
-    filter_.seen(look_of(files_));
+    files_ = std::move(look.files);
+    filter_.seen(std::move(look.state));
 }
 
 void FileWatch::start() {

@@ -22,6 +22,13 @@ namespace postern::gateway {
 /// What files look like from outside: enough to see that one was written, replaced or taken away.
 [[nodiscard]] std::string look_of(const std::vector<std::filesystem::path>& files);
 
+/// Files as they were at one moment. Whoever reads them takes the look first: what is written meanwhile is news then.
+struct Look {
+    std::vector<std::filesystem::path> files;
+    std::string state;
+};
+[[nodiscard]] Look look_at(std::vector<std::filesystem::path> files);
+
 /// When a change is worth telling. Pure.
 class ChangeFilter {
 public:
@@ -46,8 +53,8 @@ public:
     FileWatch(const FileWatch&) = delete;
     FileWatch& operator=(const FileWatch&) = delete;
 
-    /// These are watched from now on, and what they are now is known. To be called before they are read.
-    void seen(std::vector<std::filesystem::path> files);
+    /// What was read after this look is in use: its files are watched from now on, for what differs from it.
+    void seen(Look look);
     void start();
     /// No call comes after it returns. Not from within one.
     void stop();

@@ -181,23 +181,18 @@ Result<std::shared_ptr<recipients::Check>, std::string> RecipientParts::check_of
 }
 
 Result<std::shared_ptr<const RecipientParts::Checks>, std::string> RecipientParts::make(const config::Config& config) {
-    watch_.seen(files_of(config));
+    auto look = look_at(files_of(config));
     auto checks = std::make_shared<Checks>();
     for (const config::Domain& domain : config.domains) {
         auto check = check_of(domain);
         if (check.has_error()) {
-            const std::lock_guard lock(files_mutex_);
-            std::vector<std::filesystem::path> in_use;
-            for (const auto& [path, list] : files_) {
-                in_use.push_back(path);
-            }
-            watch_.seen(std::move(in_use));
             return check.error();
         }
         if (*check) {
             checks->emplace(&domain, std::move(*check));
         }
     }
+    made_of_ = std::move(look);
     return std::shared_ptr<const Checks>(std::move(checks));
 }
 
@@ -232,14 +227,17 @@ void RecipientParts::use(const config::Config& config, const delivery::Options& 
     abilities_.reconfigure(endpoints);
     asked_backends_.store(std::move(asked));
     asker_.reconfigure(std::move(asking));
-    const std::lock_guard lock(files_mutex_);
-    files_.clear();
-    for (const config::Domain& domain : config.domains) {
-        const auto check = checks.find(&domain);
-        if (domain.recipients.how == RecipientCheck::How::file && check != checks.end()) {
-            files_.emplace_back(domain.recipients.path, std::static_pointer_cast<ListCheck>(check->second));
+    {
+        const std::lock_guard lock(files_mutex_);
+        files_.clear();
+        for (const config::Domain& domain : config.domains) {
+            const auto check = checks.find(&domain);
+            if (domain.recipients.how == RecipientCheck::How::file && check != checks.end()) {
+                files_.emplace_back(domain.recipients.path, std::static_pointer_cast<ListCheck>(check->second));
+            }
         }
     }
+    watch_.seen(std::move(made_of_));
 }
 
 void RecipientParts::start(const std::filesystem::path& queue) {

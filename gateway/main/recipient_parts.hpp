@@ -50,7 +50,7 @@ public:
 
     /// Reads the files that `config` names. The error is for the operator; nothing has changed then.
     [[nodiscard]] Result<std::shared_ptr<const Checks>, std::string> make(const config::Config& config);
-    /// `config` is in force from now on, with the checks that were made of it.
+    /// `config` is in force from now on, with the checks that were made of it last.
     void use(const config::Config& config, const delivery::Options& delivery, const Checks& checks);
     /// Takes up what is remembered beside the queue, and begins to watch files. After the first use().
     void start(const std::filesystem::path& queue);
@@ -82,6 +82,7 @@ private:
     Snapshot<std::set<std::string>> asked_backends_;
     std::mutex files_mutex_;
     Files files_;
+    Look made_of_;  ///< what the last make() has read, for use()
     /// Every one that ever was: one that a reload has left behind may still be asked by a session.
     std::map<Source, std::shared_ptr<recipients::DatabaseCheck>> databases_;
     FileWatch watch_;  // last: its thread uses the above

@@ -397,7 +397,7 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     server_options.on_problem = [this](const std::string& text) { events.problem(text); };
     server = std::make_unique<smtp_server::Server>(*late, server_options);
     late_hooks_ = std::move(late);
-    certificate_watch.seen(certificate_files(*config));
+    auto certificate_look = look_at(certificate_files(*config));
     const auto contexts = certificates.read(*config);  // as root, perhaps: the keys may be root's alone
     if (contexts.has_error()) {
         return StartFailure{contexts.error(), cli::exit_config};
@@ -439,6 +439,7 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     server->start();
     serving_ = true;
     certificates.use(*config, *contexts);
+    certificate_watch.seen(std::move(certificate_look));
     certificates.warn_of_unreadable(*config);
     certificates.warn_of_the_end();
     if (auto failure = start_metrics()) {
@@ -569,13 +570,13 @@ control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
         return outcome;
     }
     const auto wanted = std::make_shared<const config::Config>(in_force(*now, *loaded.config));
-    certificate_watch.seen(certificate_files(*wanted));
+    // The watch learns of it only once the certificates are in use: what fails here is for it to try again.
+    auto certificate_look = look_at(certificate_files(*wanted));
     const auto contexts = certificates.read(*wanted);
     if (contexts.has_error()) {
         outcome.lines.push_back(contexts.error());
         outcome.lines.emplace_back("the old configuration and the old certificates stay in force");
         log.error("reload_failed", {{"actor", actor}, {"problem", contexts.error()}});
-        certificate_watch.seen(certificate_files(*now));
         return outcome;
     }
     for (const std::string& key : needs_restart(*now, *loaded.config)) {
@@ -615,6 +616,7 @@ control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
         server->replace(i, session_options(*wanted, wanted->listeners[i], contexts->at(i)));
     }
     certificates.use(*wanted, *contexts);
+    certificate_watch.seen(std::move(certificate_look));
     current.store(wanted);
     outcome.ok = true;
     outcome.lines.emplace_back("reloaded " + now->file.string());

@@ -73,9 +73,21 @@ TEST_F(FileWatchTest, CallsOnceForAChange) {
     write("a", "1");
     std::promise<void> changed;
     FileWatch watch(std::chrono::milliseconds(5), {[&changed] { changed.set_value(); }, [] {}});
-    watch.seen({folder_ / "a"});
+    watch.seen(look_at({folder_ / "a"}));
     watch.start();
     write("a", "another");
+    EXPECT_EQ(changed.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
+    watch.stop();
+}
+
+TEST_F(FileWatchTest, WhatIsWrittenAfterTheLookIsNews) {
+    write("a", "1");
+    std::promise<void> changed;
+    FileWatch watch(std::chrono::milliseconds(5), {[&changed] { changed.set_value(); }, [] {}});
+    auto look = look_at({folder_ / "a"});
+    write("a", "written while it was read");
+    watch.seen(std::move(look));
+    watch.start();
     EXPECT_EQ(changed.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
     watch.stop();
 }
