@@ -143,7 +143,7 @@ RecipientParts::RecipientParts(log::Log& log, const queue::Clock& clock)
               }
           },
           std::random_device{}()),
-      watch_(watch_files_interval, {[this] { read_again(); }, [] {}}) {}
+      watch_(watch_files_interval, {[this] { return read_again(); }, [] {}}) {}
 
 Result<std::shared_ptr<recipients::Check>, std::string> RecipientParts::check_of(const config::Domain& domain) {
     using Made = Result<std::shared_ptr<recipients::Check>, std::string>;
@@ -233,7 +233,7 @@ void RecipientParts::use(const config::Config& config, const delivery::Options& 
         for (const config::Domain& domain : config.domains) {
             const auto check = checks.find(&domain);
             if (domain.recipients.how == RecipientCheck::How::file && check != checks.end()) {
-                files_.emplace_back(domain.recipients.path, std::static_pointer_cast<ListCheck>(check->second));
+                files_.push_back({domain.recipients.path, std::static_pointer_cast<ListCheck>(check->second), {}, {}});
             }
         }
     }
@@ -253,20 +253,33 @@ void RecipientParts::stop() {
     keeper_.stop();
 }
 
-/// The watch's thread: some file has changed.
-void RecipientParts::read_again() {
+/// The watch's thread: some file has changed. False: not all could be read.
+bool RecipientParts::read_again() {
     const std::lock_guard lock(files_mutex_);
-    for (const auto& [path, check] : files_) {
-        auto read = recipients::read_address_file(path);
+    bool all_read = true;
+    for (WatchedFile& file : files_) {
+        std::string look = look_of({file.path});
+        if (look == file.look && file.problem.empty()) {
+            continue;
+        }
+        auto read = recipients::read_address_file(file.path);
         if (read.has_error()) {
-            log_.error("recipients_kept", {{"problem", read.error()},
-                                           {"text", "the old list stays in use; put the file right, it is watched"}});
+            all_read = false;
+            if (file.problem != read.error()) {
+                file.problem = read.error();
+                log_.error("recipients_kept",
+                           {{"problem", read.error()},
+                            {"text", "the old list stays in use; put the file right, it is watched"}});
+            }
             continue;
         }
         const std::size_t size = (*read)->size();
-        check->replace(std::move(*read));
-        log_.info("recipients_read", {{"file", path.string()}, {"entries", static_cast<std::uint64_t>(size)}});
+        file.check->replace(std::move(*read));
+        file.look = std::move(look);
+        file.problem.clear();
+        log_.info("recipients_read", {{"file", file.path.string()}, {"entries", static_cast<std::uint64_t>(size)}});
     }
+    return all_read;
 }
 
 void RecipientParts::complete(acceptance::Policy& policy, std::shared_ptr<const routing::Routes> routes,

@@ -65,10 +65,15 @@ public:
 
 private:
     using Source = recipients::DatabaseCheck::Source;
-    using Files = std::vector<std::pair<std::filesystem::path, std::shared_ptr<recipients::ListCheck>>>;
+    struct WatchedFile {
+        std::filesystem::path path;
+        std::shared_ptr<recipients::ListCheck> check;
+        std::string look;     ///< of what is in use; empty: it was read by make()
+        std::string problem;  ///< told last; empty: what is in use is what the file says
+    };
 
     [[nodiscard]] Result<std::shared_ptr<recipients::Check>, std::string> check_of(const config::Domain& domain);
-    void read_again();
+    [[nodiscard]] bool read_again();
 
     log::Log& log_;
     const queue::Clock& clock_;
@@ -81,7 +86,7 @@ private:
     queue::Duration keep_{};
     Snapshot<std::set<std::string>> asked_backends_;
     std::mutex files_mutex_;
-    Files files_;
+    std::vector<WatchedFile> files_;
     Look made_of_;  ///< what the last make() has read, for use()
     /// Every one that ever was: one that a reload has left behind may still be asked by a session.
     std::map<Source, std::shared_ptr<recipients::DatabaseCheck>> databases_;

@@ -155,12 +155,12 @@ public:
           ears(events),
           certificates(log, system_clock),
           certificate_watch(watch_interval,
-                            {[this] { renew_certificates(); }, [this] { certificates.warn_of_the_end(); }}) {}
+                            {[this] { return renew_certificates(); }, [this] { certificates.warn_of_the_end(); }}) {}
     ~Parts() { end(); }
 
     [[nodiscard]] std::optional<StartFailure> start(Gateway& gateway);
     [[nodiscard]] control::ReloadOutcome reload(const std::string& actor);
-    void renew_certificates();
+    [[nodiscard]] bool renew_certificates();
     void stop_gracefully();
     void end();
 
@@ -202,6 +202,7 @@ private:
     [[nodiscard]] std::optional<std::string> open_metrics();
     [[nodiscard]] std::optional<StartFailure> start_metrics();
     std::unique_ptr<LateHooks> late_hooks_;
+    std::string certificate_problem_;  ///< told last; under `reloading`
     bool serving_ = false;
 };
 
@@ -449,21 +450,26 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     return std::nullopt;
 }
 
-/// The files of the certificates have changed.
-void Gateway::Parts::renew_certificates() {
+/// The files of the certificates have changed. False: they cannot be used.
+bool Gateway::Parts::renew_certificates() {
     const std::lock_guard lock(reloading);
     const auto config = current.load();
     const auto contexts = certificates.read(*config);
     if (contexts.has_error()) {
-        log.error("certificate_kept",
-                  {{"problem", contexts.error()},
-                   {"text", "the old certificates stay in use; put the files right, they are watched"}});
-        return;
+        if (certificate_problem_ != contexts.error()) {
+            certificate_problem_ = contexts.error();
+            log.error("certificate_kept",
+                      {{"problem", contexts.error()},
+                       {"text", "the old certificates stay in use; put the files right, they are watched"}});
+        }
+        return false;
     }
+    certificate_problem_.clear();
     for (std::size_t i = 0; i < config->listeners.size(); ++i) {
         server->replace(i, session_options(*config, config->listeners[i], contexts->at(i)));
     }
     certificates.use(*config, *contexts);
+    return true;
 }
 
 void Gateway::Parts::stop_gracefully() {
@@ -616,6 +622,7 @@ control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
         server->replace(i, session_options(*wanted, wanted->listeners[i], contexts->at(i)));
     }
     certificates.use(*wanted, *contexts);
+    certificate_problem_.clear();
     certificate_watch.seen(std::move(certificate_look));
     current.store(wanted);
     outcome.ok = true;
