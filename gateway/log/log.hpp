@@ -1,6 +1,10 @@
 // Where events go: standard error, from any thread, written by a thread of its own so that neither a session nor the
-// store waits for a terminal. When lines come faster than they can be written for long, the writers wait: no event is
-// dropped. When standard error is systemd's journal, it learns each line's level (journal.hpp).
+// store waits for a terminal. When standard error is systemd's journal, it learns each line's level (journal.hpp).
+//
+// When lines come faster than they can be written, or whoever reads them has stopped, thousands of them wait in memory.
+// Once that is full, the writers wait too, a second in all: a burst loses nothing. Then lines are dropped, so that mail
+// goes on, and counted. When half of the room is free again, the first line after that is preceded by
+// `log_lost lines=N`.
 //
 // Threads: any.
 #pragma once
@@ -19,7 +23,8 @@ class Log {
 public:
     /// `clock` outlives it. Until start() lines are written at once, by who has them, and that may be one thread only.
     Log(const queue::Clock& clock, Format format, Level level);
-    /// Writes what is still waiting.
+    /// Writes what is still waiting; what nobody reads within a few seconds is left behind, with the thread that has
+    /// it.
     ~Log();
     Log(const Log&) = delete;
     Log& operator=(const Log&) = delete;
@@ -39,6 +44,8 @@ public:
 
 private:
     struct Writer;
+
+    void put(Level level, std::string_view event, std::span<const Field> fields);
 
     const queue::Clock& clock_;
     const Format format_;

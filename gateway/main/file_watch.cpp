@@ -2,9 +2,16 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace postern::gateway {
+
+namespace {
+
+constexpr std::chrono::minutes longest_pause{1};
+
+}  // namespace
 
 std::string look_of(const std::vector<std::filesystem::path>& files) {
     std::string look;
@@ -12,9 +19,11 @@ std::string look_of(const std::vector<std::filesystem::path>& files) {
         struct stat entry {};
         look += file.native() + '\0';
         if (::stat(file.c_str(), &entry) == 0) {
-            for (const auto part : {static_cast<long long>(entry.st_dev), static_cast<long long>(entry.st_ino),
-                                    static_cast<long long>(entry.st_size), static_cast<long long>(entry.st_mtim.tv_sec),
-                                    static_cast<long long>(entry.st_mtim.tv_nsec)}) {
+            for (const auto part :
+                 {static_cast<long long>(entry.st_dev), static_cast<long long>(entry.st_ino),
+                  static_cast<long long>(entry.st_size), static_cast<long long>(entry.st_mtim.tv_sec),
+                  static_cast<long long>(entry.st_mtim.tv_nsec), static_cast<long long>(entry.st_ctim.tv_sec),
+                  static_cast<long long>(entry.st_ctim.tv_nsec)}) {
                 look += std::to_string(part) + ' ';
             }
         }
@@ -22,15 +31,22 @@ std::string look_of(const std::vector<std::filesystem::path>& files) {
     return look;
 }
 
+Look look_at(std::vector<std::filesystem::path> files) {
+    std::string state = look_of(files);
+    return {std::move(files), std::move(state)};
+}
+
 void ChangeFilter::seen(std::string look) {
     known_ = std::move(look);
     last_.reset();
+    pause_ = 0;
+    looks_to_wait_ = 0;
 }
 
 bool ChangeFilter::is_news(std::string look) {
     if (look == known_) {
         last_.reset();
-        return false;
+        return looks_to_wait_ > 0 && --looks_to_wait_ == 0;
     }
     if (last_ != look) {
         last_ = std::move(look);
@@ -40,14 +56,20 @@ bool ChangeFilter::is_news(std::string look) {
     return true;
 }
 
-FileWatch::FileWatch(std::chrono::milliseconds interval, Calls calls) : interval_(interval), calls_(std::move(calls)) {}
+void ChangeFilter::refused() {
+    pause_ = std::clamp<std::int64_t>(pause_ * 2, 1, longest_pause_);
+    looks_to_wait_ = pause_;
+}
+
+FileWatch::FileWatch(std::chrono::milliseconds interval, Calls calls)
+    : interval_(interval), calls_(std::move(calls)), filter_(std::max<std::int64_t>(longest_pause / interval, 1)) {}
 
 FileWatch::~FileWatch() { stop(); }
 
-void FileWatch::seen(std::vector<std::filesystem::path> files) {
+void FileWatch::seen(Look look) {
     const std::lock_guard lock(mutex_);
-    files_ = std::move(files);
-    filter_.seen(look_of(files_));
+    files_ = std::move(look.files);
+    filter_.seen(std::move(look.state));
 }
 
 void FileWatch::start() {
@@ -70,11 +92,12 @@ void FileWatch::run() {
     while (!wake_.wait_for(lock, interval_, [this] { return stopping_; })) {
         const bool news = filter_.is_news(look_of(files_));
         lock.unlock();
-        if (news) {
-            calls_.changed();
-        }
+        const bool refused = news && !calls_.changed();
         calls_.looked();
         lock.lock();
+        if (refused) {
+            filter_.refused();
+        }
     }
 }
 

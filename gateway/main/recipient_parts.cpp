@@ -143,7 +143,7 @@ RecipientParts::RecipientParts(log::Log& log, const queue::Clock& clock)
               }
           },
           std::random_device{}()),
-      watch_(watch_files_interval, {[this] { read_again(); }, [] {}}) {}
+      watch_(watch_files_interval, {[this] { return read_again(); }, [] {}}) {}
 
 Result<std::shared_ptr<recipients::Check>, std::string> RecipientParts::check_of(const config::Domain& domain) {
     using Made = Result<std::shared_ptr<recipients::Check>, std::string>;
@@ -181,23 +181,18 @@ Result<std::shared_ptr<recipients::Check>, std::string> RecipientParts::check_of
 }
 
 Result<std::shared_ptr<const RecipientParts::Checks>, std::string> RecipientParts::make(const config::Config& config) {
-    watch_.seen(files_of(config));
+    auto look = look_at(files_of(config));
     auto checks = std::make_shared<Checks>();
     for (const config::Domain& domain : config.domains) {
         auto check = check_of(domain);
         if (check.has_error()) {
-            const std::lock_guard lock(files_mutex_);
-            std::vector<std::filesystem::path> in_use;
-            for (const auto& [path, list] : files_) {
-                in_use.push_back(path);
-            }
-            watch_.seen(std::move(in_use));
             return check.error();
         }
         if (*check) {
             checks->emplace(&domain, std::move(*check));
         }
     }
+    made_of_ = std::move(look);
     return std::shared_ptr<const Checks>(std::move(checks));
 }
 
@@ -232,14 +227,17 @@ void RecipientParts::use(const config::Config& config, const delivery::Options& 
     abilities_.reconfigure(endpoints);
     asked_backends_.store(std::move(asked));
     asker_.reconfigure(std::move(asking));
-    const std::lock_guard lock(files_mutex_);
-    files_.clear();
-    for (const config::Domain& domain : config.domains) {
-        const auto check = checks.find(&domain);
-        if (domain.recipients.how == RecipientCheck::How::file && check != checks.end()) {
-            files_.emplace_back(domain.recipients.path, std::static_pointer_cast<ListCheck>(check->second));
+    {
+        const std::lock_guard lock(files_mutex_);
+        files_.clear();
+        for (const config::Domain& domain : config.domains) {
+            const auto check = checks.find(&domain);
+            if (domain.recipients.how == RecipientCheck::How::file && check != checks.end()) {
+                files_.push_back({domain.recipients.path, std::static_pointer_cast<ListCheck>(check->second), {}, {}});
+            }
         }
     }
+    watch_.seen(std::move(made_of_));
 }
 
 void RecipientParts::start(const std::filesystem::path& queue) {
@@ -255,20 +253,33 @@ void RecipientParts::stop() {
     keeper_.stop();
 }
 
-/// The watch's thread: some file has changed.
-void RecipientParts::read_again() {
+/// The watch's thread: some file has changed. False: not all could be read.
+bool RecipientParts::read_again() {
     const std::lock_guard lock(files_mutex_);
-    for (const auto& [path, check] : files_) {
-        auto read = recipients::read_address_file(path);
+    bool all_read = true;
+    for (WatchedFile& file : files_) {
+        std::string look = look_of({file.path});
+        if (look == file.look && file.problem.empty()) {
+            continue;
+        }
+        auto read = recipients::read_address_file(file.path);
         if (read.has_error()) {
-            log_.error("recipients_kept", {{"problem", read.error()},
-                                           {"text", "the old list stays in use; put the file right, it is watched"}});
+            all_read = false;
+            if (file.problem != read.error()) {
+                file.problem = read.error();
+                log_.error("recipients_kept",
+                           {{"problem", read.error()},
+                            {"text", "the old list stays in use; put the file right, it is watched"}});
+            }
             continue;
         }
         const std::size_t size = (*read)->size();
-        check->replace(std::move(*read));
-        log_.info("recipients_read", {{"file", path.string()}, {"entries", static_cast<std::uint64_t>(size)}});
+        file.check->replace(std::move(*read));
+        file.look = std::move(look);
+        file.problem.clear();
+        log_.info("recipients_read", {{"file", file.path.string()}, {"entries", static_cast<std::uint64_t>(size)}});
     }
+    return all_read;
 }
 
 void RecipientParts::complete(acceptance::Policy& policy, std::shared_ptr<const routing::Routes> routes,

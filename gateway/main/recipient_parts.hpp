@@ -50,7 +50,7 @@ public:
 
     /// Reads the files that `config` names. The error is for the operator; nothing has changed then.
     [[nodiscard]] Result<std::shared_ptr<const Checks>, std::string> make(const config::Config& config);
-    /// `config` is in force from now on, with the checks that were made of it.
+    /// `config` is in force from now on, with the checks that were made of it last.
     void use(const config::Config& config, const delivery::Options& delivery, const Checks& checks);
     /// Takes up what is remembered beside the queue, and begins to watch files. After the first use().
     void start(const std::filesystem::path& queue);
@@ -65,10 +65,15 @@ public:
 
 private:
     using Source = recipients::DatabaseCheck::Source;
-    using Files = std::vector<std::pair<std::filesystem::path, std::shared_ptr<recipients::ListCheck>>>;
+    struct WatchedFile {
+        std::filesystem::path path;
+        std::shared_ptr<recipients::ListCheck> check;
+        std::string look;     ///< of what is in use; empty: it was read by make()
+        std::string problem;  ///< told last; empty: what is in use is what the file says
+    };
 
     [[nodiscard]] Result<std::shared_ptr<recipients::Check>, std::string> check_of(const config::Domain& domain);
-    void read_again();
+    [[nodiscard]] bool read_again();
 
     log::Log& log_;
     const queue::Clock& clock_;
@@ -81,7 +86,8 @@ private:
     queue::Duration keep_{};
     Snapshot<std::set<std::string>> asked_backends_;
     std::mutex files_mutex_;
-    Files files_;
+    std::vector<WatchedFile> files_;
+    Look made_of_;  ///< what the last make() has read, for use()
     /// Every one that ever was: one that a reload has left behind may still be asked by a session.
     std::map<Source, std::shared_ptr<recipients::DatabaseCheck>> databases_;
     FileWatch watch_;  // last: its thread uses the above

@@ -155,12 +155,12 @@ public:
           ears(events),
           certificates(log, system_clock),
           certificate_watch(watch_interval,
-                            {[this] { renew_certificates(); }, [this] { certificates.warn_of_the_end(); }}) {}
+                            {[this] { return renew_certificates(); }, [this] { certificates.warn_of_the_end(); }}) {}
     ~Parts() { end(); }
 
     [[nodiscard]] std::optional<StartFailure> start(Gateway& gateway);
     [[nodiscard]] control::ReloadOutcome reload(const std::string& actor);
-    void renew_certificates();
+    [[nodiscard]] bool renew_certificates();
     void stop_gracefully();
     void end();
 
@@ -202,6 +202,7 @@ private:
     [[nodiscard]] std::optional<std::string> open_metrics();
     [[nodiscard]] std::optional<StartFailure> start_metrics();
     std::unique_ptr<LateHooks> late_hooks_;
+    std::string certificate_problem_;  ///< told last; under `reloading`
     bool serving_ = false;
 };
 
@@ -397,7 +398,7 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     server_options.on_problem = [this](const std::string& text) { events.problem(text); };
     server = std::make_unique<smtp_server::Server>(*late, server_options);
     late_hooks_ = std::move(late);
-    certificate_watch.seen(certificate_files(*config));
+    auto certificate_look = look_at(certificate_files(*config));
     const auto contexts = certificates.read(*config);  // as root, perhaps: the keys may be root's alone
     if (contexts.has_error()) {
         return StartFailure{contexts.error(), cli::exit_config};
@@ -439,6 +440,7 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     server->start();
     serving_ = true;
     certificates.use(*config, *contexts);
+    certificate_watch.seen(std::move(certificate_look));
     certificates.warn_of_unreadable(*config);
     certificates.warn_of_the_end();
     if (auto failure = start_metrics()) {
@@ -448,21 +450,26 @@ std::optional<StartFailure> Gateway::Parts::start(Gateway& gateway) {
     return std::nullopt;
 }
 
-/// The files of the certificates have changed.
-void Gateway::Parts::renew_certificates() {
+/// The files of the certificates have changed. False: they cannot be used.
+bool Gateway::Parts::renew_certificates() {
     const std::lock_guard lock(reloading);
     const auto config = current.load();
     const auto contexts = certificates.read(*config);
     if (contexts.has_error()) {
-        log.error("certificate_kept",
-                  {{"problem", contexts.error()},
-                   {"text", "the old certificates stay in use; put the files right, they are watched"}});
-        return;
+        if (certificate_problem_ != contexts.error()) {
+            certificate_problem_ = contexts.error();
+            log.error("certificate_kept",
+                      {{"problem", contexts.error()},
+                       {"text", "the old certificates stay in use; put the files right, they are watched"}});
+        }
+        return false;
     }
+    certificate_problem_.clear();
     for (std::size_t i = 0; i < config->listeners.size(); ++i) {
         server->replace(i, session_options(*config, config->listeners[i], contexts->at(i)));
     }
     certificates.use(*config, *contexts);
+    return true;
 }
 
 void Gateway::Parts::stop_gracefully() {
@@ -569,13 +576,13 @@ control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
         return outcome;
     }
     const auto wanted = std::make_shared<const config::Config>(in_force(*now, *loaded.config));
-    certificate_watch.seen(certificate_files(*wanted));
+    // The watch learns of it only once the certificates are in use: what fails here is for it to try again.
+    auto certificate_look = look_at(certificate_files(*wanted));
     const auto contexts = certificates.read(*wanted);
     if (contexts.has_error()) {
         outcome.lines.push_back(contexts.error());
         outcome.lines.emplace_back("the old configuration and the old certificates stay in force");
         log.error("reload_failed", {{"actor", actor}, {"problem", contexts.error()}});
-        certificate_watch.seen(certificate_files(*now));
         return outcome;
     }
     for (const std::string& key : needs_restart(*now, *loaded.config)) {
@@ -615,6 +622,8 @@ control::ReloadOutcome Gateway::Parts::reload(const std::string& actor) {
         server->replace(i, session_options(*wanted, wanted->listeners[i], contexts->at(i)));
     }
     certificates.use(*wanted, *contexts);
+    certificate_problem_.clear();
+    certificate_watch.seen(std::move(certificate_look));
     current.store(wanted);
     outcome.ok = true;
     outcome.lines.emplace_back("reloaded " + now->file.string());

@@ -288,6 +288,30 @@ def test_a_key_that_only_root_may_read_is_used_and_warned_of(store):
         assert gateway.stop() == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
+def test_a_new_key_is_taken_up_once_the_gateway_may_read_it(store):
+    with tempfile.TemporaryDirectory(prefix="postern-tls-") as folder:
+        folder = pathlib.Path(folder)
+        folder.chmod(0o755)
+        (folder / "gateway").mkdir()
+        shutil.chown(folder / "gateway", "nobody")
+        certificate, key = make_certificate(folder, "mx.example.com")
+        key.chmod(0o644)
+        gateway = tls_gateway(folder / "gateway", store, f"{{ certificate: {certificate}, key: {key} }}", extra="user: nobody")
+        gateway.start()
+        new_certificate, new_key = make_certificate(folder, "new")
+        new_key.chmod(0o600)
+        os.replace(new_certificate, certificate)
+        os.replace(new_key, key)
+        gateway.process.await_line(" certificate_kept problem=.*Permission denied")
+        assert server_name(s_client(gateway.port, "-noservername")) == "mx.example.com"
+        key.chmod(0o644)
+        gateway.process.await_line(" certificate .*names=new ")
+        assert server_name(s_client(gateway.port, "-noservername")) == "new"
+        assert gateway.process.text().count(" certificate_kept ") == 1
+        assert gateway.stop() == 0
+
+
 @pytest.mark.parametrize("damage", ["missing", "empty", "garbage"])
 def test_it_does_not_start_with_a_certificate_that_cannot_be_used(tmp_path, store, damage):
     certificate, key = make_certificate(tmp_path, "mx.example.com")

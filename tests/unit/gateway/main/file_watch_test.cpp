@@ -3,14 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <future>
+#include <thread>
 
 namespace postern::gateway {
 namespace {
 
 TEST(ChangeFilter, TellsAChangeOnceItIsQuiet) {
-    ChangeFilter filter;
+    ChangeFilter filter(8);
     filter.seen("a");
     EXPECT_FALSE(filter.is_news("a"));
     EXPECT_FALSE(filter.is_news("b"));
@@ -22,7 +24,7 @@ TEST(ChangeFilter, TellsAChangeOnceItIsQuiet) {
 }
 
 TEST(ChangeFilter, WhatIsTakenBackIsNoNews) {
-    ChangeFilter filter;
+    ChangeFilter filter(8);
     filter.seen("a");
     EXPECT_FALSE(filter.is_news("b"));
     EXPECT_FALSE(filter.is_news("a"));
@@ -31,11 +33,46 @@ TEST(ChangeFilter, WhatIsTakenBackIsNoNews) {
 }
 
 TEST(ChangeFilter, WhatWasReadMeanwhileIsNoNews) {
-    ChangeFilter filter;
+    ChangeFilter filter(8);
     filter.seen("a");
     EXPECT_FALSE(filter.is_news("b"));
     filter.seen("b");
     EXPECT_FALSE(filter.is_news("b"));
+}
+
+TEST(ChangeFilter, WhatWasRefusedIsNewsAgainAfterGrowingPauses) {
+    ChangeFilter filter(4);
+    filter.seen("a");
+    EXPECT_FALSE(filter.is_news("b"));
+    EXPECT_TRUE(filter.is_news("b"));
+    for (const int pause : {1, 2, 4, 4}) {
+        filter.refused();
+        for (int look = 1; look < pause; ++look) {
+            EXPECT_FALSE(filter.is_news("b")) << look << " of " << pause;
+        }
+        EXPECT_TRUE(filter.is_news("b")) << pause;
+    }
+    EXPECT_FALSE(filter.is_news("b"));  // taken up
+    EXPECT_FALSE(filter.is_news("b"));
+}
+
+TEST(ChangeFilter, AfterARefusalAChangeIsToldAtOnce) {
+    ChangeFilter filter(64);
+    filter.seen("a");
+    EXPECT_FALSE(filter.is_news("b"));
+    for (int tries = 0; tries < 5; ++tries) {
+        while (!filter.is_news("b")) {}
+        filter.refused();
+    }
+    EXPECT_FALSE(filter.is_news("c"));
+    EXPECT_TRUE(filter.is_news("c"));
+    filter.refused();
+    EXPECT_TRUE(filter.is_news("c"));  // and its pauses begin anew
+    filter.refused();
+    filter.seen("c");  // by somebody else
+    for (int look = 0; look < 200; ++look) {
+        EXPECT_FALSE(filter.is_news("c"));
+    }
 }
 
 class FileWatchTest : public testing::Test {
@@ -67,17 +104,54 @@ TEST_F(FileWatchTest, ALookSeesEveryKindOfChange) {
     std::filesystem::remove(folder_ / "link");
     std::filesystem::create_symlink("two", folder_ / "link");
     EXPECT_NE(look_of(files), linked);
+    const auto before = look_of(files);
+    for (int tries = 0; look_of(files) == before && tries < 10'000; ++tries) {  // until the file system's clock ticks
+        std::filesystem::permissions(folder_ / "a", std::filesystem::perms::owner_all);
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    EXPECT_NE(look_of(files), before);
 }
 
 TEST_F(FileWatchTest, CallsOnceForAChange) {
     write("a", "1");
     std::promise<void> changed;
-    FileWatch watch(std::chrono::milliseconds(5), {[&changed] { changed.set_value(); }, [] {}});
-    watch.seen({folder_ / "a"});
+    FileWatch watch(std::chrono::milliseconds(5), {[&changed] { return changed.set_value(), true; }, [] {}});
+    watch.seen(look_at({folder_ / "a"}));
     watch.start();
     write("a", "another");
     EXPECT_EQ(changed.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
     watch.stop();
+}
+
+TEST_F(FileWatchTest, WhatIsWrittenAfterTheLookIsNews) {
+    write("a", "1");
+    std::promise<void> changed;
+    FileWatch watch(std::chrono::milliseconds(5), {[&changed] { return changed.set_value(), true; }, [] {}});
+    auto look = look_at({folder_ / "a"});
+    write("a", "written while it was read");
+    watch.seen(std::move(look));
+    watch.start();
+    EXPECT_EQ(changed.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
+    watch.stop();
+}
+
+TEST_F(FileWatchTest, CallsUntilAChangeIsTakenUp) {
+    write("a", "1");
+    std::promise<void> taken_up;
+    int calls = 0;
+    FileWatch watch(std::chrono::milliseconds(5), {[&] {
+                                                       if (++calls == 3) {
+                                                           taken_up.set_value();
+                                                       }
+                                                       return calls >= 3;
+                                                   },
+                                                   [] {}});
+    watch.seen(look_at({folder_ / "a"}));
+    watch.start();
+    write("a", "another");
+    EXPECT_EQ(taken_up.get_future().wait_for(std::chrono::minutes(1)), std::future_status::ready);
+    watch.stop();
+    EXPECT_EQ(calls, 3);
 }
 
 }  // namespace
