@@ -410,6 +410,12 @@ void Dialogue::timed_out() {
     stop(too_few ? Trouble::protocol : Trouble::broken, "timed out, awaited: " + awaited());
 }
 
+void Dialogue::out_of_step(std::string detail) {
+    if (phase_ != Phase::done) {
+        stop(Trouble::protocol, std::move(detail) + ", awaited: " + awaited());
+    }
+}
+
 void Dialogue::content_failed(std::string detail) {
     if (phase_ != Phase::done) {
         stop(Trouble::content, std::move(detail));

@@ -75,8 +75,9 @@ public:
     void content_sent();  ///< the content's last octet went out: from now on the store may have it all
 
     void received(std::string_view bytes);
-    void closed(std::string detail);  ///< end of file or an error of the connection
-    void timed_out();                 ///< the awaited reply did not come in time
+    void closed(std::string detail);       ///< end of file or an error of the connection
+    void timed_out();                      ///< the awaited reply did not come in time
+    void out_of_step(std::string detail);  ///< what came is nothing that could be received()
     void content_failed(
         std::string detail);  ///< the content cannot be read; the connection must be closed without its end
 
