@@ -14,6 +14,7 @@
 //  5. A recipient without an answer is `not_tried` only when the store cannot have taken the content for it: its end
 //  was not sent, or
 //     the store closed the service before taking this sender or recipient. Else it is `unknown`.
+//  6. A 421 is nobody's reply, but for SMTP's after the data.
 //
 //   mail -> rcpt (each) -> data -> content -> slots (each accepted) -> done
 //     |        |- none accepted: [bdat_refusal ->] reset -> done
@@ -115,7 +116,7 @@ private:
     void on_slot(mail::Reply reply);
     void on_bdat_refusal(const mail::Reply& reply);
     void on_reset(const mail::Reply& reply);
-    void on_shutdown(const mail::Reply& reply);
+    void on_shutdown(const mail::Reply& reply, bool unasked);
 
     void tell_decided();
     void settle(std::size_t slot, Fate fate, mail::Reply reply = {});
