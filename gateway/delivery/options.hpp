@@ -62,7 +62,8 @@ struct BackendOptions {
     BrakeOptions brake;
     queue::Duration refuse_after_down = std::chrono::hours(4);  ///< 0: never
     std::uint64_t refuse_backlog = 0;                           ///< waiting recipients; 0: any number
-    bool is_elsewhere = false;                                  ///< other people's servers: reports name them
+    bool is_elsewhere = false;  ///< other people's servers: reports name them, and what they
+                                ///< never answer for expires instead of being held
     /// Its one endpoint stands for the servers of any domain: transactions have recipients of one domain, at most so
     /// many at once for each (and `connections` in all), and what is wrong with one domain is that domain's
     /// (destinations.hpp). 0: its endpoints are servers.

@@ -278,6 +278,8 @@ private:
     // scheduler_outcomes.cpp
     void delivered(const Plan& plan, queue::Recipient recipient, const lmtp_client::Outcome& outcome, const Now& now);
     void deferred(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
+    /// Until a next attempt, of which there is none once the message has expired. The attempt is counted already.
+    void put_off(const Plan& plan, queue::Recipient recipient, ReplyKind kind, const Now& now);
     void failed(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, bool by_the_store,
                 const Now& now);
     void kept_by_brake(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);

@@ -157,6 +157,11 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
             backend->waiting.waits(mailbox, now.steady);
         }
     }
+    recipient.unknowns = 0;
+    put_off(plan, std::move(recipient), kind, now);
+}
+
+void Scheduler::put_off(const Plan& plan, queue::Recipient recipient, ReplyKind kind, const Now& now) {
     if (has_expired(plan.received_at, now)) {
         recipient.state = RecipientState::parked;
         queue::Telling telling = tell(plan, queue::Notice::failed, now);
@@ -165,7 +170,6 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
         return;
     }
     recipient.state = RecipientState::waiting;
-    recipient.unknowns = 0;
     const double chance = chance_of(plan.message, recipient.attempts);
     recipient.next_attempt_at =
         retry_at(now.wall, std::max(retry_delay(options_.retry, recipient.attempts, kind, chance), rest_of(plan, now)));
@@ -208,7 +212,17 @@ void Scheduler::kept_by_brake(const Plan& plan, queue::Recipient recipient, cons
 void Scheduler::unknown(const Plan& plan, queue::Recipient recipient, const Now& now) {
     ++recipient.unknowns;
     recipient.last_reply = "(the store did not answer for this recipient: perhaps delivered)";
-    if (recipient.unknowns >= unknowns_max) {
+    const bool too_often = recipient.unknowns >= unknowns_max;
+    const auto backend = backends_.find(plan.backend);
+    const bool is_elsewhere = backend != backends_.end() && backend->second.options.is_elsewhere;
+    if (is_elsewhere && (too_often || has_expired(plan.received_at, now))) {
+        // No operator here can mend a stranger's server. The count stays: each time may be a duplicate, so from now on
+        // there are few.
+        ++recipient.attempts;
+        put_off(plan, std::move(recipient), ReplyKind::other, now);
+        return;
+    }
+    if (too_often) {
         hold(plan, std::move(recipient),
              "(held: the store never answers for this recipient; perhaps delivered each time)", now);
         return;

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/errc.hpp>
 #include <cerrno>
 #include <exception>
 #include <utility>
@@ -28,6 +30,21 @@ constexpr auto as_values = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t write_octets = 64 * 1024;
 
 constexpr int login_turns_max = 4;  // SCRAM has three
+
+/// A peer can send TLS records that carry no data (tickets, key updates) as fast as they are read. So much is read in
+/// one go; then others have their turn, and deadlines theirs.
+constexpr int reads_at_once = 16;
+/// So many octets without data are more than any honest peer sends: a few tickets, or a record of 16 KiB in pieces.
+constexpr std::size_t octets_without_data_max = 256 * 1024;
+
+/// read_now() has read its share: perhaps there is more, but not now.
+constexpr auto read_enough = asio::error::in_progress;
+
+/// Of the generic category: no socket reports it.
+bool is_without_data(const boost::system::error_code& error) {
+    return error == boost::system::errc::make_error_code(boost::system::errc::protocol_error);
+}
+constexpr const char* without_data = "TLS records without end that carry no data";
 
 Connection::Ended fault(Trouble trouble, std::string detail) {
     Connection::Ended ended;
@@ -246,6 +263,7 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::encrypt(const Clie
 asio::awaitable<std::string> Connection::shake_hands(const ClientOptions& options) {
     const std::string& host = options.security.host.empty() ? endpoint.host : options.security.host;
     tls_ = std::make_unique<TlsStream>(options.security, host);
+    octets_without_data_ = 0;
     set_deadline(options.reply_timeout);
     while (true) {
         const TlsStream::Progress progress = tls_->handshake();
@@ -318,6 +336,9 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::read_reply(mail::R
         const Arrived arrived = co_await read_some();
         if (timed_out_) {
             co_return fault(when_absent, "timed out" + where);
+        }
+        if (is_without_data(arrived.error)) {
+            co_return fault(Trouble::protocol, without_data + where);
         }
         if (arrived.error) {
             co_return fault(when_absent, arrived.error.message() + where);
@@ -571,9 +592,10 @@ asio::awaitable<Connection::Arrived> Connection::read_some() {
     }
     while (true) {
         const Arrived there = read_now();
-        if (there.error != asio::error::would_block) {
+        if (there.error != asio::error::would_block && there.error != read_enough) {
             co_return there;
         }
+        // After read_enough too: it comes back by way of the reactor, at once when there is more.
         const auto [error] = co_await socket_.async_wait(Socket::wait_read, as_values);
         if (error) {
             co_return Arrived(error, 0);
@@ -590,15 +612,26 @@ Connection::Arrived Connection::read_now() {
         const std::size_t count = socket_.read_some(asio::buffer(input_), error);
         return {error, count};
     }
-    while (true) {
+    for (int reads = 0;; ++reads) {
         const std::size_t count = tls_->read(input_);
-        if (count > 0 || error) {
-            return {count > 0 ? ErrorCode() : error, count};
+        if (count > 0) {
+            octets_without_data_ = 0;
+            return {ErrorCode(), count};
+        }
+        if (error) {
+            return {error, 0};
         }
         if (tls_->has_ended()) {
             return {asio::error::eof, 0};
         }
+        if (octets_without_data_ > octets_without_data_max) {
+            return {boost::system::errc::make_error_code(boost::system::errc::protocol_error), 0};
+        }
+        if (reads == reads_at_once) {
+            return {read_enough, 0};
+        }
         const std::size_t octets = socket_.read_some(asio::buffer(ciphertext_), error);
+        octets_without_data_ += octets;
         tls_->feed(std::string_view(ciphertext_.data(), octets));
     }
 }
@@ -612,7 +645,7 @@ void Connection::take_what_came(Dialogue& dialogue) {
             dialogue.received(bytes);
         }
         if (arrived.error) {
-            if (arrived.error != asio::error::would_block) {
+            if (arrived.error != asio::error::would_block && arrived.error != read_enough) {
                 broke(dialogue, arrived.error);
             }
             return;
@@ -626,6 +659,8 @@ void Connection::take_what_came(Dialogue& dialogue) {
 void Connection::broke(Dialogue& dialogue, const ErrorCode& error) {
     if (timed_out_) {
         dialogue.timed_out();
+    } else if (is_without_data(error)) {
+        dialogue.out_of_step(without_data);
     } else if (may_be_dead_ && dialogue.is_untouched() && !content_read_) {
         was_dead_ = true;
     } else {
@@ -654,7 +689,7 @@ void Connection::expire(Clock::time_point now) {
 
 bool Connection::is_quiet() {
     if (tls_) {
-        // A session's tickets may come at any time, and say nothing.
+        // A session's tickets may come at any time, and say nothing. More of them than are read at once are not quiet.
         const Arrived arrived = read_now();
         return arrived.count == 0 && arrived.error == asio::error::would_block;
     }
@@ -674,13 +709,14 @@ void Connection::quit() {
 }
 
 bool Connection::is_closed_by_store() {
-    while (true) {
+    for (int reads = 0; reads < reads_at_once; ++reads) {
         ErrorCode error;
         socket_.read_some(asio::buffer(input_), error);
         if (error) {
             return error != asio::error::would_block;
         }
     }
+    return false;  // it talks on; the pool has set it a time
 }
 
 void Connection::close() {

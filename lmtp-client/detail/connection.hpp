@@ -113,7 +113,8 @@ private:
         ErrorCode error;
         std::size_t count;
     };
-    /// Something of what the store says into input_: waits for it, or takes what is there.
+    /// Something of what the store says into input_: waits for it, or takes what is there. read_now() never reads on
+    /// and on for records that carry no data.
     boost::asio::awaitable<Arrived> read_some();
     [[nodiscard]] Arrived read_now();
 
@@ -142,7 +143,8 @@ private:
     std::unique_ptr<TlsStream> tls_;  ///< nullptr: in clear
     std::string buffer_;              ///< content on its way out; kept for the next transaction
     std::array<char, 4096> input_;
-    std::array<char, 4096> ciphertext_;  ///< with tls_: what comes, before it is input_
+    std::array<char, 4096> ciphertext_;    ///< with tls_: what comes, before it is input_
+    std::size_t octets_without_data_ = 0;  ///< with tls_: read since there last was input_
 };
 
 }  // namespace postern::lmtp_client::detail

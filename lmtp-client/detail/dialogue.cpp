@@ -207,7 +207,7 @@ void Dialogue::on_reply(mail::Reply reply) {
     tell_decided();
     const bool unasked = std::exchange(begun_unasked_, false);
     if (reply.code() == service_closing) {
-        return on_shutdown(reply);
+        return on_shutdown(reply, unasked);
     }
     if (outstanding_ == 0 || unasked) {
         return stop(Trouble::protocol, "the store sent a reply that nothing asked for: " + reply.to_string());
@@ -381,13 +381,19 @@ void Dialogue::on_reset(const mail::Reply& reply) {
 }
 
 /// The endpoint's fault, and no verdict about anybody (RFC 5321 section 3.8). Whom it was said instead of an acceptance
-/// was surely not accepted: everybody at MAIL, this recipient at RCPT.
-void Dialogue::on_shutdown(const mail::Reply& reply) {
+/// was surely not accepted: everybody at MAIL, this recipient at RCPT. In the place of SMTP's one reply after the data
+/// it is that reply, and a refusal for now like any 4xx (RFC 5321 section 4.2.1); in LMTP it is nobody's, as it cannot
+/// stand for the other replies that are due.
+void Dialogue::on_shutdown(const mail::Reply& reply, bool unasked) {
     const std::string where = awaited();
     if (phase_ == Phase::mail) {
         settle_not_tried();
     } else if (phase_ == Phase::rcpt && !mail_refused_) {
         settle(asked_[cursor_], Fate::not_tried);
+    } else if (phase_ == Phase::slots && options_.protocol == Protocol::smtp && outstanding_ == 1 && !unasked) {
+        for (const std::size_t slot : accepted_) {
+            settle(slot, Fate::replied, reply);
+        }
     }
     stop(Trouble::shutting_down, reply.to_string() + " (awaited: " + where + ")");
 }
@@ -408,6 +414,12 @@ void Dialogue::timed_out() {
     // Some replies and then silence: the store counts otherwise than we do.
     const bool too_few = phase_ == Phase::slots && cursor_ > 0;
     stop(too_few ? Trouble::protocol : Trouble::broken, "timed out, awaited: " + awaited());
+}
+
+void Dialogue::out_of_step(std::string detail) {
+    if (phase_ != Phase::done) {
+        stop(Trouble::protocol, std::move(detail) + ", awaited: " + awaited());
+    }
 }
 
 void Dialogue::content_failed(std::string detail) {

@@ -14,6 +14,7 @@
 //  5. A recipient without an answer is `not_tried` only when the store cannot have taken the content for it: its end
 //  was not sent, or
 //     the store closed the service before taking this sender or recipient. Else it is `unknown`.
+//  6. A 421 is nobody's reply, but for SMTP's after the data.
 //
 //   mail -> rcpt (each) -> data -> content -> slots (each accepted) -> done
 //     |        |- none accepted: [bdat_refusal ->] reset -> done
@@ -75,8 +76,9 @@ public:
     void content_sent();  ///< the content's last octet went out: from now on the store may have it all
 
     void received(std::string_view bytes);
-    void closed(std::string detail);  ///< end of file or an error of the connection
-    void timed_out();                 ///< the awaited reply did not come in time
+    void closed(std::string detail);       ///< end of file or an error of the connection
+    void timed_out();                      ///< the awaited reply did not come in time
+    void out_of_step(std::string detail);  ///< what came is nothing that could be received()
     void content_failed(
         std::string detail);  ///< the content cannot be read; the connection must be closed without its end
 
@@ -114,7 +116,7 @@ private:
     void on_slot(mail::Reply reply);
     void on_bdat_refusal(const mail::Reply& reply);
     void on_reset(const mail::Reply& reply);
-    void on_shutdown(const mail::Reply& reply);
+    void on_shutdown(const mail::Reply& reply, bool unasked);
 
     void tell_decided();
     void settle(std::size_t slot, Fate fate, mail::Reply reply = {});

@@ -104,11 +104,41 @@ TEST(SmtpDialogue, LeavesAllInDoubtWhenTheReplyDoesNotCome) {
         gone->closed("closed");
         EXPECT_EQ(gone.words(), (Words{"unknown", "unknown", "550"}));
         EXPECT_EQ(gone->trouble(), Trouble::broken);
-        SmtpDialogue leaving(server, 3, 2);
-        leaving.hears("421 4.3.2 going down\r\n");
-        EXPECT_EQ(leaving.words(), (Words{"unknown", "unknown", "550"}));
-        EXPECT_EQ(leaving->trouble(), Trouble::shutting_down);
     }
+}
+
+// Shows: RFC 5321 section 4.2.1: all 4yz are refusals for now
+TEST(SmtpDialogue, TakesAServersFarewellForTheReply) {
+    for (const Capabilities& server : ways_of_sending()) {
+        SmtpDialogue leaving(server, 3, 2);
+        leaving.hears("421-4.3.2 going");
+        leaving.hears(" down\r\n421 4.3.2 now\r\n");
+        EXPECT_TRUE(leaving.finished());
+        EXPECT_EQ(leaving.words(), (Words{"421", "421", "550"}));
+        EXPECT_EQ(leaving->trouble(), Trouble::shutting_down);
+        EXPECT_FALSE(leaving->is_reusable());
+    }
+}
+
+TEST(SmtpDialogue, TakesNoFarewellThatBeganBeforeTheEndOfTheContent) {
+    const Capabilities server;
+    const Transaction sent = transaction("s@example.org", recipients(1));
+    Recorder recorder(1);
+    DialogueOptions options;
+    options.protocol = Protocol::smtp;
+    Dialogue dialogue(server, sent, options, recorder);
+    dialogue.start();
+    for (const char* const reply : {"250 ok\r\n", "250 ok\r\n", "354 go on\r\n"}) {
+        dialogue.sent();
+        dialogue.received(reply);
+    }
+    dialogue.sent();
+    dialogue.received("421 4.3");
+    ASSERT_EQ(dialogue.next(), Dialogue::Action::send_content);
+    dialogue.content_sent();
+    dialogue.received(".2 going down\r\n");
+    EXPECT_EQ(recorder.words(), (Words{"unknown"}));
+    EXPECT_EQ(dialogue.trouble(), Trouble::shutting_down);
 }
 
 class SmtpClientTest : public ::testing::Test {

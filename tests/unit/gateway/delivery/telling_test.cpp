@@ -252,6 +252,43 @@ TEST_F(OutgoingTest, ADomainThatBecomesOursStaysAtHome) {
     EXPECT_EQ(plans.front()->endpoint.to_string(), "store1:24");
 }
 
+// No operator can mend a stranger's server: what it never answers for is not held, but expires, and is told.
+TEST_F(OutgoingTest, WhatIsNeverAnsweredForExpires) {
+    begin();
+    const auto id = send_out("ann@elsewhere.example");
+    std::uint32_t times = 0;
+    while (row(id).state != RecipientState::parked) {
+        ASSERT_LT(++times, 200U) << "each may be a duplicate";
+        while (plans.empty()) {
+            pass_to_wake(1h);
+            if (!probes.empty()) {
+                answer_probe(true);
+            }
+        }
+        break_next(Fate::unknown, Trouble::broken);
+        ASSERT_NE(row(id).state, RecipientState::held);
+        EXPECT_EQ(row(id).attempts, times < 5 ? 0U : times - 4);
+    }
+    EXPECT_GT(times, 5U);
+    ASSERT_EQ(tellings.size(), 1U);
+    EXPECT_EQ(tellings[0].second.notice, Notice::failed);
+    EXPECT_TRUE(tellings[0].second.expired);
+    EXPECT_EQ(row(id).last_reply, "(the store did not answer for this recipient: perhaps delivered)");
+}
+
+TEST_F(OutgoingTest, AnUnknownOfWhatIsTooOldIsTheLast) {
+    begin();
+    const auto id = send_out("ann@elsewhere.example");
+    const auto plan = next_plan();
+    now.wall += options.retry.expire + 1h;
+    now.steady += options.retry.expire + 1h;
+    scheduler->outcome(plan->number, 0, {Fate::unknown, {}}, now);
+    end(*plan, Trouble::broken);
+    EXPECT_EQ(row(id).state, RecipientState::parked);
+    ASSERT_EQ(tellings.size(), 1U);
+    EXPECT_TRUE(tellings[0].second.expired);
+}
+
 TEST_F(OutgoingTest, AReportWaitsForItsTurn) {
     begin();
     send_out("ann@elsewhere.example", 90s);
