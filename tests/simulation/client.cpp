@@ -198,7 +198,7 @@ void Client::connect(const lmtp_client::Endpoint& endpoint, Connected then) {
 void Client::begin_dialogue(const std::shared_ptr<Flight>& flight, bool may_be_dead, bool rested) {
     lmtp_client::detail::DialogueOptions options;
     options.protocol = flight->endpoint.protocol;
-    options.envelope_first = rested;
+    options.envelope_first = rested || flight->options.envelope_first;
     flight->may_be_dead = may_be_dead;
     flight->content->is_begun = false;
     flight->dialogue =

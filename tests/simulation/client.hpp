@@ -22,6 +22,7 @@ struct Content {
 struct ClientOptions {
     Timeline::Milliseconds reply_timeout = 60'000;
     Timeline::Milliseconds idle_max = 30'000;
+    bool envelope_first = false;
 };
 
 class Client {

@@ -32,6 +32,7 @@ struct Exchangers::Walk final : lmtp_client::OutcomeSink {
     std::size_t next = 0;
     std::vector<std::size_t> asked;  ///< slots, of the transaction at work
     std::vector<std::size_t> left;   ///< slots that nobody has answered for
+    bool in_portions = false;        ///< the exchanger takes those in another transaction
     std::string peer;
     Reply verdict;  ///< what those get
     TransactionEnd end;
@@ -55,6 +56,7 @@ void Exchangers::run(const std::string& domain, lmtp_client::Transaction transac
     walk->outcomes = &outcomes;
     walk->options = options;
     walk->options.idle_max = std::min(options.idle_max, idle_max);
+    walk->options.envelope_first = true;
     walk->done = std::move(done);
     for (std::size_t slot = 0; slot < walk->transaction.recipients.size(); ++slot) {
         walk->left.push_back(slot);
@@ -79,7 +81,7 @@ void Exchangers::look_up(const std::shared_ptr<Walk>& walk) {
 }
 
 void Exchangers::visit(const std::shared_ptr<Walk>& walk) {
-    if (walk->left.empty() || walk->content->is_begun || walk->next == walk->exchangers.size()) {
+    if (walk->left.empty() || walk->in_portions || walk->content->is_begun || walk->next == walk->exchangers.size()) {
         return conclude(walk);
     }
     walk->peer = walk->exchangers[walk->next++];
@@ -92,7 +94,8 @@ void Exchangers::visit(const std::shared_ptr<Walk>& walk) {
     client_.run(*lmtp_client::parse_endpoint(walk->peer), std::move(part), walk->content, *walk, walk->options,
                 [this, walk](TransactionEnd end) {
                     walk->end = std::move(end);
-                    if (!walk->left.empty()) {
+                    walk->in_portions = !walk->left.empty() && walk->end.trouble == Trouble::none;
+                    if (!walk->left.empty() && !walk->in_portions) {
                         walk->verdict = Reply(451, EnhancedStatus(4, 4, 1), walk->peer + ": " + walk->end.detail);
                     }
                     visit(walk);
@@ -103,11 +106,13 @@ void Exchangers::visit(const std::shared_ptr<Walk>& walk) {
 void Exchangers::conclude(const std::shared_ptr<Walk>& walk) {
     for (const std::size_t slot : walk->left) {
         Outcome outcome;
-        outcome.fate = walk->verdict.is_permanent() ? Fate::unable : Fate::replied;
-        outcome.reply = walk->verdict;
+        if (!walk->in_portions) {
+            outcome.fate = walk->verdict.is_permanent() ? Fate::unable : Fate::replied;
+            outcome.reply = walk->verdict;
+        }
         walk->outcomes->outcome(slot, std::move(outcome));
     }
-    if (!walk->left.empty()) {
+    if (!walk->left.empty() && !walk->in_portions) {
         walk->end.detail = walk->verdict.to_string();
         const Trouble trouble = walk->end.trouble;
         if (walk->verdict.is_permanent()) {
