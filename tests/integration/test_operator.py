@@ -1,4 +1,5 @@
 """What whoever runs the gateway relies on: exit statuses, what a start refuses, reload, systemd's notifications, the log, and the way it ends."""
+import fcntl
 import glob
 import json
 import os
@@ -15,7 +16,7 @@ import tempfile
 import threading
 
 import pytest
-from conftest import POSTERN, MemoryStore, Gateway, Process, free_port, wait_until
+from conftest import PATIENCE, POSTERN, MemoryStore, Gateway, Process, ask, free_port, wait_until
 
 ROOT = os.path.join(os.path.dirname(__file__), "../..")
 DEAD = "127.0.0.1:1"  # nobody listens there
@@ -410,6 +411,37 @@ def test_a_message_refused_after_its_content_is_in_the_log(gateway):
         with pytest.raises(smtplib.SMTPDataError):
             client.sendmail("a@example.org", ["a@example.com"], "Received: from a by b; x\r\n" * 51 + "\r\nx\r\n")
     gateway.process.await_line(r' info refused session=\S+ client=127.0.0.1 helo=\S+ reply="554 5.4.6 ')
+
+
+def test_a_log_that_nobody_reads_stops_neither_mail_nor_the_end(tmp_path, store):
+    gateway = Gateway(tmp_path, [f"127.0.0.1:{store.port}"])
+    gateway.config.write_text(gateway.config.read_text().replace("limits: {", "limits: { errors_per_session: 100000,"))
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    process = subprocess.Popen([POSTERN, "serve", "-c", str(gateway.config)], stdout=subprocess.DEVNULL, stderr=writing)
+    os.close(writing)
+    try:
+        log = b""
+        while b" ready " not in log:
+            log += os.read(reading, 4096)
+            assert process.poll() is None, log
+        with socket.create_connection(("127.0.0.1", gateway.port), timeout=PATIENCE) as client, client.makefile("rwb") as stream:
+            stream.readline()
+            ask(stream, b"EHLO client.example.org\r\n")
+            ask(stream, b"MAIL FROM:<a@example.org>\r\n")
+            for _ in range(100):  # more lines than wait for a reader
+                stream.write(b"RCPT TO:<x@elsewhere.example>\r\n" * 100)
+                stream.flush()
+                for _ in range(100):
+                    assert stream.readline().startswith(b"550 ")
+        send(gateway, ["ok@example.com"], "unlogged")
+        wait_until(lambda: store.received.get(("unlogged", "ok@example.com")), "the delivery")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(reading)
 
 
 def test_every_event_of_the_log_is_in_the_readme():

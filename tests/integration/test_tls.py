@@ -267,6 +267,24 @@ def test_a_bad_pair_keeps_the_old_one_and_says_so(gateway, tmp_path):
     assert server_name(s_client(gateway.port, "-noservername")) == "stray"
 
 
+def test_a_new_certificate_is_taken_up_although_a_reload_failed(tmp_path, store):
+    certificate, key = make_certificate(tmp_path, "mx.example.com")
+    recipients = tmp_path / "recipients"
+    recipients.write_text("ok@example.com\n")
+    gateway = tls_gateway(tmp_path, store, f"{{ certificate: {certificate}, key: {key} }}")
+    gateway.config.write_text(gateway.config.read_text().replace("recipients: any", f"recipients: {{ file: {recipients} }}"))
+    gateway.start()
+    new_certificate, new_key = make_certificate(tmp_path, "new")
+    recipients.write_text("not an address\n")
+    os.replace(new_certificate, certificate)
+    os.replace(new_key, key)
+    done = gateway.run("reload")
+    assert done.returncode == 78 and "expected an address" in done.stdout + done.stderr, done
+    gateway.process.await_line(" certificate .*names=new ")
+    assert server_name(s_client(gateway.port, "-noservername")) == "new"
+    assert gateway.stop() == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root changes its user")
 def test_a_key_that_only_root_may_read_is_used_and_warned_of(store):
     with tempfile.TemporaryDirectory(prefix="postern-tls-") as folder:  # pytest's own folders let nobody but root in
