@@ -455,7 +455,8 @@ asio::awaitable<void> Connection::receive(Dialogue& dialogue, const ClientOption
     if (!reply_awaited_ || dialogue.replies() != replies_seen_) {
         reply_awaited_ = true;
         replies_seen_ = dialogue.replies();
-        set_deadline(options.reply_timeout);
+        const bool is_final = endpoint.protocol == Protocol::smtp && dialogue.is_content_sent();
+        set_deadline(is_final ? options.final_reply_timeout : options.reply_timeout);
     }
     const Arrived arrived = co_await read_some();
     if (arrived.count > 0) {

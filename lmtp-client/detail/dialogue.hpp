@@ -85,6 +85,8 @@ public:
     /// No reply has come, and no end of content was sent: on another connection it could be begun anew as if nothing
     /// had happened.
     [[nodiscard]] bool is_untouched() const noexcept { return replies_ == 0 && !content_sent_ && !parser_.is_inside(); }
+    /// The store has, or may have, all of the content.
+    [[nodiscard]] bool is_content_sent() const noexcept { return content_sent_; }
     /// The number of whole replies so far: a deadline for one reply is renewed when it rises.
     [[nodiscard]] std::size_t replies() const noexcept { return replies_; }
 

@@ -58,8 +58,9 @@ std::shared_ptr<Connection> Pool::create(const ClientOptions& options) {
     connection->idle_max = options.idle_max;
     connection->age_max = options.age_max;
     all_.push_back(connection);
-    const auto shortest = std::min({options.connect_timeout, options.reply_timeout, options.content_timeout,
-                                    options.transaction_timeout, options.idle_max, options.age_max});
+    const auto shortest =
+        std::min({options.connect_timeout, options.reply_timeout, options.final_reply_timeout, options.content_timeout,
+                  options.transaction_timeout, options.idle_max, options.age_max});
     const auto wanted = std::clamp(shortest / 8, interval_min, interval_max);
     if (wanted < interval_) {
         interval_ = wanted;

@@ -18,8 +18,10 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <functional>
@@ -47,6 +49,7 @@ struct StoreOptions {
     std::string helo = "250 store.example.com\r\n";  ///< with smtp: answers HELO
     bool drips = false;                              ///< writes octet by octet
     bool closes_after = false;                       ///< closes after each transaction
+    std::chrono::milliseconds verdict_after{};       ///< thinks so long before it answers the data
 };
 
 /// One transaction as the store saw it.
@@ -250,6 +253,10 @@ private:
             }
             const std::string pattern = word_behind(begun_.mail, "<pattern-");
             const std::size_t replies = store_.options_.smtp ? 1 : begun_.rcpts.size();
+            if (store_.options_.verdict_after.count() > 0) {
+                boost::asio::steady_timer thought(store_.io_, store_.options_.verdict_after);
+                co_await thought.async_wait(boost::asio::use_awaitable);
+            }
             const SlotScript script = script_of(pattern.empty() ? std::string(replies, 'k') : pattern);
             co_await say(script.bytes);
             if (script.closes || store_.options_.closes_after) {

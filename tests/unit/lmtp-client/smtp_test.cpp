@@ -3,6 +3,7 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -222,6 +223,38 @@ TEST_F(SmtpClientTest, ChargesTheServerThatRefusesToBeGreeted) {
     ScriptedStore leaving(server);
     end = run(leaving, transaction("s@example.org", {"a@example.com"}));
     EXPECT_EQ(end.trouble, Trouble::shutting_down);
+}
+
+// Shows: RFC 5321 section 4.5.3.2.6
+TEST_F(SmtpClientTest, WaitsForTheLastReplyByATimeOfItsOwn) {
+    using std::chrono::milliseconds;
+    for (const bool chunking : {false, true}) {
+        server.chunking = chunking;
+        server.verdict_after = milliseconds(1300);
+        options.reply_timeout = milliseconds(1000);
+        options.final_reply_timeout = std::chrono::minutes(10);
+        ScriptedStore slow(server);
+        TransactionEnd end = run(slow, transaction("s@example.org", {"a@example.com"}));
+        EXPECT_EQ(end.trouble, Trouble::none) << end.detail;
+        EXPECT_EQ(recorder->words(), (Words{"250"}));
+        options.reply_timeout = std::chrono::minutes(5);
+        options.final_reply_timeout = milliseconds(50);
+        ScriptedStore slower(server);
+        end = run(slower, transaction("s@example.org", {"a@example.com"}));
+        EXPECT_EQ(end.trouble, Trouble::broken);
+        EXPECT_EQ(recorder->words(), (Words{"unknown"}));
+    }
+    // A store's replies have but one patience.
+    server.smtp = false;
+    options.reply_timeout = std::chrono::minutes(5);
+    ScriptedStore lmtp(server);
+    EXPECT_EQ(run(lmtp, transaction("s@example.org", {"a@example.com"})).trouble, Trouble::none);
+    EXPECT_EQ(recorder->words(), (Words{"250"}));
+}
+
+TEST_F(SmtpClientTest, HasTimeForTheLastReplyByDefault) {
+    EXPECT_GE(options.final_reply_timeout, std::chrono::minutes(10));
+    EXPECT_GE(options.transaction_timeout, options.content_timeout + 2 * options.final_reply_timeout);
 }
 
 // Shows: RFC 2033 section 4.1
