@@ -74,6 +74,7 @@ private:
     /// DNS tells of it, and all of its exchangers are well.
     [[nodiscard]] bool is_reached(const std::string& domain, Timeline::Milliseconds since) const;
     void check_connects();
+    [[nodiscard]] bool has_a_next(const std::string& exchanger) const;
     void make_all_well();
     void finish();
     [[nodiscard]] std::vector<queue::QueuedMessage> what_is_left();
