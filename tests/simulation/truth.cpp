@@ -311,6 +311,7 @@ void Truth::crashed() {
 }
 
 void Truth::found(const std::vector<queue::QueuedMessage>& queue) {
+    jumped_before_ += std::exchange(jumped_, 0);  // nobody was there to notice
     std::set<Token> there;
     for (const queue::QueuedMessage& found : queue) {
         MessageFact& message = by_id(found.envelope.id);
