@@ -250,8 +250,9 @@ void Scheduler::look_at_admission(const std::string& name, BackendWork& backend,
         refusing_.erase(name);
         event.kind = BackendEvent::Kind::accepting;
     }
-    events_.backend(event);
+    // Told once it is so: who reads the line may act on it at once.
     publish_refusals();
+    events_.backend(event);
 }
 
 void Scheduler::publish_refusals() { host_.refuse(refusing_); }
