@@ -3,7 +3,7 @@
 # the tests and benchmarks use). Needs root only when something is missing.
 set -euo pipefail
 
-build=(build-essential cmake ninja-build ccache pkg-config libboost1.81-dev libsqlite3-dev libyaml-cpp-dev libspdlog-dev libfmt-dev
+build=(build-essential cmake ninja-build ccache pkg-config libboost1.81-dev libsqlite3-dev libyaml-cpp-dev libfmt-dev
   nlohmann-json3-dev libcli11-dev libxxhash-dev libssl-dev libsystemd-dev libseccomp-dev libgsasl-dev
   libunbound-dev libidn2-dev dns-root-data python3)
 test=(libgtest-dev libgmock-dev clang-14 libclang-rt-14-dev clang-format-14 swaks dovecot-core dovecot-lmtpd postfix python3-pytest python3-pytest-xdist xfsprogs sqlite3 strace linux-perf libmime-tools-perl
