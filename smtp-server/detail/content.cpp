@@ -20,8 +20,9 @@ struct BlockFacts {
 // A loop without branches whose length is known: what compilers make vector instructions of.
 void examine_part(const char* part, BlockFacts& facts) {
     BlockFacts here;
+    const char* const left = part - 1;
     for (std::size_t i = 0; i < part_octets; ++i) {
-        const std::uint8_t before = octet(part[i - 1]);
+        const std::uint8_t before = octet(left[i]);
         const std::uint8_t each = octet(part[i]);
         here.odd = static_cast<std::uint8_t>(here.odd | ((each == '\n') ^ (before == '\r')) |
                                              ((each == '.') & (before == '\n')));
