@@ -255,7 +255,7 @@ void Truth::recorded(const std::vector<queue::RecipientUpdate>& updates) {
 }
 
 void Truth::pause_ordered(const std::string& backend, bool pause) {
-    pauses_[backend] = {pause ? Pause::Is::yes : Pause::Is::no, false};
+    pauses_[backend] = {pause ? Pause::Is::yes : Pause::Is::no, false, timeline_.now()};
     counts.pauses += pause ? 1U : 0U;
 }
 
@@ -273,9 +273,9 @@ void Truth::plan_begins(const std::string& backend) {
     }
 }
 
-bool Truth::is_surely_running(const std::string& backend) const {
+bool Truth::is_surely_running(const std::string& backend, Timeline::Milliseconds since) const {
     const auto found = pauses_.find(backend);
-    return found == pauses_.end() || found->second.is == Pause::Is::no;
+    return found == pauses_.end() || (found->second.is == Pause::Is::no && found->second.ordered_at < since);
 }
 
 void Truth::clock_jumped(Timeline::Milliseconds by) {

@@ -158,8 +158,8 @@ public:
     /// Nothing that was ordered until now waits for its record.
     void orders_recorded();
     void plan_begins(const std::string& backend);
-    /// False: perhaps, too.
-    [[nodiscard]] bool is_surely_running(const std::string& backend) const;
+    /// And was all the time since then. False: perhaps, too.
+    [[nodiscard]] bool is_surely_running(const std::string& backend, Timeline::Milliseconds since) const;
     /// What was due by the clock before may be on its way.
     void clock_jumped(Timeline::Milliseconds by);
     /// What a new life finds in the queue: all of it.
@@ -180,6 +180,7 @@ private:
     struct Pause {
         enum class Is : std::uint8_t { no, yes, perhaps } is = Is::no;
         bool recorded = true;
+        Timeline::Milliseconds ordered_at = 0;
     };
 
     const Timeline& timeline_;

@@ -84,14 +84,15 @@ bool World::is_reached(const std::string& domain, Timeline::Milliseconds since) 
 void World::check_what_waits(Timeline::Milliseconds calm) {
     std::set<std::string> well;
     for (const auto& [name, backend] : options_.backends) {
-        if (truth_.is_surely_running(name) && !backend.is_by_domain() &&
+        if (truth_.is_surely_running(name, timeline_.now() - patience) && !backend.is_by_domain() &&
             std::all_of(backend.endpoints.begin(), backend.endpoints.end(), [this](const auto& endpoint) {
                 return is_well(endpoint.to_string(), timeline_.now() - patience);
             })) {
             well.insert(name);
         }
     }
-    const bool goes_out = way_ == Way::by_domain && truth_.is_surely_running(delivery::outgoing_backend);
+    const bool goes_out =
+        way_ == Way::by_domain && truth_.is_surely_running(delivery::outgoing_backend, timeline_.now() - patience);
     for (auto& [token, message] : truth_.messages()) {
         if (message.answer != MessageFact::Answer::accepted) {
             continue;
@@ -132,6 +133,7 @@ void World::check_lane(const MessageFact& message, const Fact& fact, Timeline::M
     const bool has_room =
         lanes_.had_room_since(now - lane_patience) && is_reached(domain, now - patience) && !is_behind_its_own(message);
     const bool had_no_turn = calm >= turn_patience && lanes_.are_there_since(now - turn_patience) &&
+                             truth_.is_surely_running(delivery::outgoing_backend, now - turn_patience) &&
                              is_reached(domain, now - turn_patience) &&
                              message.waits_since(fact, timeline_.wall() - std::chrono::milliseconds(turn_patience)) &&
                              !lanes_.had_a_turn_since(domain, now - turn_patience);
