@@ -247,8 +247,7 @@ void Scheduler::not_tried(const Plan& plan, queue::Recipient recipient, bool cha
     }
     if (charged && ++known.not_tried > not_tried_max) {
         known.not_tried = 0;
-        deferred(plan, std::move(recipient), Reply(0, "(the store broke off before it answered, time after time)"),
-                 now);
+        deferred(plan, std::move(recipient), Reply(0, "(left without an answer, time after time)"), now);
         return;
     }
     Batch batch;

@@ -147,13 +147,13 @@ private:
         if (host.is_own) {
             // RFC 5321 section 5.1: this one and all behind it would only bring the mail back.
             if (!is_temporary()) {
-                verdict_ = goes_in_a_circle(domain_);
+                judge(goes_in_a_circle(domain_));
             }
             co_return false;
         }
         if (!host.problem.empty()) {
             note(host.problem);
-            verdict_ = Reply(451, EnhancedStatus(4, 4, 3), std::move(host.problem));
+            judge(Reply(451, EnhancedStatus(4, 4, 3), std::move(host.problem)));
             co_return true;
         }
         if (host.addresses.empty()) {
@@ -172,6 +172,11 @@ private:
         co_return true;
     }
 
+    void judge(Reply verdict, std::string peer = {}) {
+        verdict_ = std::move(verdict);
+        peer_ = std::move(peer);
+    }
+
     /// True: no further host is to be looked for, nor spoken to. Who was not asked then may be there next time.
     bool is_late() {
         if (time_() < until_) {
@@ -179,7 +184,7 @@ private:
         }
         note("no more time for this attempt");
         if (!is_temporary()) {
-            verdict_ = Reply(451, EnhancedStatus(4, 4, 3), "no server for " + domain_ + " was found in time");
+            judge(Reply(451, EnhancedStatus(4, 4, 3), "no server for " + domain_ + " was found in time"));
         }
         return true;
     }
@@ -208,8 +213,8 @@ private:
         transcript_ += end_.transcript;
         in_portions_ = !left_.empty() && end_.trouble == Trouble::none;
         if (!left_.empty() && !in_portions_) {
-            verdict_ = why_not(peer, host.security);
-            peer_ = std::move(peer);
+            Reply verdict = why_not(peer, host.security);
+            judge(std::move(verdict), std::move(peer));
         }
     }
 

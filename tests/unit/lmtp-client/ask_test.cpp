@@ -5,45 +5,26 @@
 #include <boost/asio/io_context.hpp>
 
 #include "lmtp-client/client.hpp"
-#include "lmtp-client/detail/dialogue.hpp"
+#include "tests/unit/lmtp-client/conversation.hpp"
 #include "tests/unit/lmtp-client/scripted_store.hpp"
 #include "tests/unit/lmtp-client/transactions.hpp"
 
 namespace postern::lmtp_client::test {
 namespace {
 
-using detail::Capabilities;
-using detail::Dialogue;
 using detail::DialogueOptions;
-using Words = std::vector<std::string>;
 
-class AskDialogueTest : public ::testing::Test {
+class AskDialogueTest : public Conversation {
 protected:
     void begin(const std::vector<std::string>& addresses) {
         DialogueOptions options;
         options.ask_only = true;
-        transaction_ = Transaction();
+        Transaction question;
         for (const std::string& address : addresses) {
-            transaction_.recipients.push_back({mailbox(address), {}});
+            question.recipients.push_back({mailbox(address), {}});
         }
-        recorder_.emplace(addresses.size());
-        dialogue_.emplace(store, transaction_, options, *recorder_);
-        dialogue_->start();
+        Conversation::begin(std::move(question), options);
     }
-    std::string sent() {
-        std::string out(dialogue_->output());
-        if (dialogue_->next() == Dialogue::Action::send) {
-            dialogue_->sent();
-        }
-        return out;
-    }
-    void hears(std::string_view bytes) { dialogue_->received(bytes); }
-    Words words() const { return recorder_->words(); }
-
-    Capabilities store;
-    Transaction transaction_;
-    std::optional<Recorder> recorder_;
-    std::optional<Dialogue> dialogue_;
 };
 
 class PipelinedAsk : public AskDialogueTest {

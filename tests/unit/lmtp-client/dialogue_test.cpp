@@ -5,47 +5,21 @@
 
 #include <string>
 
-#include "tests/unit/lmtp-client/transactions.hpp"
+#include "tests/unit/lmtp-client/conversation.hpp"
 
 namespace postern::lmtp_client::test {
 namespace {
 
-using detail::Capabilities;
 using detail::Dialogue;
 using detail::DialogueOptions;
-using Words = std::vector<std::string>;
 
-class DialogueTest : public ::testing::Test {
+class DialogueTest : public Conversation {
 protected:
+    using Conversation::begin;
     void begin(std::size_t count, DialogueOptions options = {}) {
         begin(transaction("s@example.org", recipients(count)), options);
     }
-    void begin(Transaction sent, DialogueOptions options = {}) {
-        transaction_ = std::move(sent);
-        recorder_.emplace(transaction_.recipients.size());
-        dialogue_.emplace(store, transaction_, options, *recorder_);
-        dialogue_->start();
-    }
-    /// What is sent now; the content is "<content>".
-    std::string sent() {
-        std::string out(dialogue_->output());
-        if (dialogue_->next() == Dialogue::Action::send_content) {
-            out += "<content>";
-            dialogue_->sent();
-            dialogue_->content_sent();
-        } else if (dialogue_->next() == Dialogue::Action::send) {
-            dialogue_->sent();
-        }
-        return out;
-    }
-    void hears(std::string_view bytes) { dialogue_->received(bytes); }
-    Words words() const { return recorder_->words(); }
     bool finished() const { return dialogue_->next() == Dialogue::Action::finish; }
-
-    Capabilities store;
-    Transaction transaction_;
-    std::optional<Recorder> recorder_;
-    std::optional<Dialogue> dialogue_;
 };
 
 class PipelinedData : public DialogueTest {

@@ -247,6 +247,15 @@ TEST_F(MxClientTest, WaitsWhenOneOfTheAddressesIsNotKnown) {
     EXPECT_EQ(end.trouble, Trouble::connect);
 }
 
+TEST_F(MxClientTest, NamesNoServerForWhatIsNoServersFault) {
+    exchanges({"mx1.example", "unknown.example"});
+    resolver.answer("unknown.example", RecordType::a, dns::Status::failed);
+    deliver();
+    EXPECT_THAT(visited, ElementsAre("192.0.2.1 a"));
+    EXPECT_EQ(reply().substr(0, 9), "451 4.4.3");
+    EXPECT_EQ(outcomes.at(0).peer, "");
+}
+
 // Shows: RFC 5321 5.1
 TEST_F(MxClientTest, StopsBeforeItself) {
     resolver.found("own.example", RecordType::a, {Address{"192.0.2.99"}});
