@@ -73,11 +73,11 @@ public:
         }
     }
     void health_changed(const std::string& error) override {
-        log_.store_health(error);
         {
             const std::lock_guard lock(mutex_);
             error_ = error;
         }
+        log_.store_health(error);
         if (delivery::Engine* engine = engine_) {
             engine->health_changed(error);
         }
