@@ -24,8 +24,9 @@ constexpr int lines_each = 20'000;
 /// Standard error is a pipe while it lives.
 class PipedError {
 public:
-    PipedError() : saved_(::dup(STDERR_FILENO)) {
-        EXPECT_EQ(::pipe2(pipe_.data(), O_CLOEXEC), 0);
+    /// O_DIRECT (pipe(2)): each read is one write, or 4096 octets of it.
+    explicit PipedError(int flags = 0) : saved_(::dup(STDERR_FILENO)) {
+        EXPECT_EQ(::pipe2(pipe_.data(), O_CLOEXEC | flags), 0);
         ::dup2(pipe_[1], STDERR_FILENO);
         ::close(pipe_[1]);
     }
@@ -164,6 +165,24 @@ TEST(Log, WritesAtOnceWhatComesWhenAllIsQuiet) {
     log.start();
     log.info("line", {});
     EXPECT_EQ(count(piped.read_some(), " info line\n"), 1);
+}
+
+TEST(Log, WritesTogetherWhatComesTogether) {
+    const queue::SystemClock clock;
+    PipedError piped(O_DIRECT);
+    int writes = 0;
+    auto text = std::async(std::launch::async,
+                           [&piped, &writes] { return piped.read([&writes](const std::string&) { ++writes; }); });
+    {
+        Log log(clock, Format::logfmt, Level::info);
+        log.start();
+        for (int i = 0; i < 2000; ++i) {
+            log.info("line", {{"number", std::int64_t{i}}});
+        }
+    }
+    piped.give_back();
+    EXPECT_EQ(count(text.get(), " info line number="), 2000);
+    EXPECT_LT(writes, 500) << "a hundred a second, but for what does not fit";
 }
 
 TEST(Log, ThatNobodyReadsDoesNotKeepAProcessFromItsEnd) {
