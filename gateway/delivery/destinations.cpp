@@ -149,7 +149,8 @@ void Destinations::released_all() {
 void Destinations::tidy(queue::SteadyInstant now) {
     std::erase_if(domains_, [now](const Entry& entry) {
         const Destination& destination = entry.second;
-        return destination.line.empty() && destination.in_flight == 0 && now - destination.rests_until >= remembered;
+        return destination.line.empty() && destination.in_flight == 0 &&
+               (destination.failures == 0 || now - destination.rests_until >= remembered);
     });
 }
 

@@ -47,7 +47,7 @@ public:
     [[nodiscard]] bool has_recorded_all() const { return ledger_.is_idle(); }
     [[nodiscard]] bool is_idle() const { return scheduler_.in_flight() == 0 && ledger_.is_idle(); }
     /// Invariant 11.
-    void check_memory() const;
+    void check_memory();
     [[nodiscard]] Timeline::Milliseconds recording_since() const { return recording_since_; }
 
     // delivery::Host
@@ -135,7 +135,9 @@ private:
     Timeline::Milliseconds last_from_store_ = 0;
     std::uint64_t wakes_ = 0;
     Timeline::Milliseconds recording_since_ = 0;
-    Timeline::Milliseconds run_at_ = 0;  ///< the scheduler, while results could be recorded
+    std::size_t most_in_memory_ = 0;         ///< recipients, since the last check
+    std::size_t most_in_memory_before_ = 0;  ///< ... and between it and the one before
+    Timeline::Milliseconds run_at_ = 0;      ///< the scheduler, while results could be recorded
 };
 
 }  // namespace postern::simulation

@@ -350,6 +350,16 @@ TEST_F(DestinationsTest, ReportsNameWhoAnsweredAndNobodyWhenNobodyDid) {
     EXPECT_EQ(tellings[1].second.remote_mta, "");
 }
 
+TEST(Destinations, ForgetAtOnceWhereNothingFailed) {
+    Destinations destinations;
+    const queue::SteadyInstant shortly_after_boot(10s);
+    destinations.began("a.example");
+    destinations.ended("a.example", Trouble::none, "", shortly_after_boot);
+    destinations.released("a.example");
+    destinations.tidy(shortly_after_boot);
+    EXPECT_EQ(destinations.find("a.example"), nullptr);
+}
+
 TEST(Destinations, ForgetWhatIsOver) {
     Destinations destinations;
     queue::SteadyInstant now(1000h);
