@@ -70,6 +70,7 @@ struct LineWriter::Shared {
     std::uint64_t lost{0};
 
     void take(std::string_view line);
+    void put(std::string_view line);
     void run();
 
 private:
@@ -77,7 +78,6 @@ private:
 
     [[nodiscard]] bool has_room(std::string_view line) const { return unwritten + line.size() <= room; }
     [[nodiscard]] bool wait_for_room_for(std::string_view line, Lock& lock);
-    void put(std::string_view line);
     void written(std::size_t bytes);
 };
 
@@ -163,7 +163,7 @@ LineWriter::~LineWriter() {
     std::unique_lock lock(shared_->mutex);
     shared_->is_ending = true;
     if (shared_->lost > 0) {
-        shared_->lines += shared_->tell_lost(std::exchange(shared_->lost, 0));
+        shared_->put(shared_->tell_lost(std::exchange(shared_->lost, 0)));
     }
     shared_->wake.notify_one();
     if (is_started_) {
