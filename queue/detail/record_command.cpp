@@ -73,6 +73,10 @@ void RecordCommand::finish(StoreStatus status) {
 
 std::vector<RecipientUpdate> RecordCommand::decided(Tables& tables, BatchEffects& effects) {
     std::vector<RecipientUpdate> updates = updates_;
+    if (effects.no_room) {
+        // They would change nothing but that somebody was told, and nobody is.
+        std::erase_if(updates, [](const auto& update) { return update.telling && !update.telling->changes_all; });
+    }
     std::stable_sort(updates.begin(), updates.end(),
                      [](const auto& left, const auto& right) { return left.message < right.message; });
     for (auto first = updates.begin(); first != updates.end();) {

@@ -166,6 +166,33 @@ TEST_F(StoreReportTest, ADelayIsToldOnceAndLeavesTheRecipientAsItIs) {
     EXPECT_EQ(reports().size(), 2U);
 }
 
+TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
+    open();
+    const MessageId id = accept({"a@example.com"}, "content");
+    RecipientUpdate waits = update(id, 0, RecipientState::waiting, Instant(Duration(77)));
+    waits.attempts = 3;
+    waits.backend = "stores";
+    waits.last_reply = "451 4.3.0 later";
+    EXPECT_EQ(try_record({waits}), StoreStatus::stored);
+    store_->set_limits(UINT64_MAX, 1000);
+    RecipientUpdate late;
+    late.message = id;
+    late.state = RecipientState::waiting;
+    late.telling.emplace().notice = Notice::delayed;
+    late.telling->changes_all = false;
+    EXPECT_EQ(try_record({late}), StoreStatus::stored);
+    EXPECT_TRUE(reports().empty());
+    const auto found = reader()->find(id);
+    EXPECT_EQ(found->recipients[0].next_attempt_at, Instant(Duration(77)));
+    EXPECT_EQ(found->recipients[0].attempts, 3U);
+    EXPECT_EQ(found->recipients[0].backend, "stores");
+    EXPECT_EQ(found->recipients[0].last_reply, "451 4.3.0 later");
+    EXPECT_FALSE(found->recipients[0].delay_told);
+    store_->set_limits(0, 1000);
+    EXPECT_EQ(try_record({late}), StoreStatus::stored);
+    EXPECT_EQ(reports().size(), 1U);
+}
+
 TEST_F(StoreReportTest, OneNoticeTellsOfAllThatWait) {
     open();
     const MessageId id = accept({"a@example.com", "b@example.com", "c@example.com", "d@example.com"}, "content");
