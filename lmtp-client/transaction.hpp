@@ -109,7 +109,7 @@ struct Abilities {
 enum class Trouble : std::uint8_t {
     none,
     connect,        ///< no connection, or a timeout before the greeting
-    greeting,       ///< not a 220, or LHLO refused: the endpoint's fault
+    greeting,       ///< not a 220, LHLO refused, or it wants TLS or a login: the endpoint's fault
     shutting_down,  ///< 421, at any point
     broken,         ///< closed, reset or timed out in the middle
     protocol,       ///< a reply that is none, that comes unasked, too many or too few: out of step

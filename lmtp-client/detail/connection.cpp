@@ -83,8 +83,7 @@ asio::awaitable<std::optional<Connection::Ended>> Connection::open(const Endpoin
 asio::awaitable<std::optional<Connection::Ended>> Connection::connect_and_greet(const ClientOptions& options,
                                                                                 Security::Tls tls) {
     transcript_.note("connecting to " + endpoint.to_string(), Clock::now());
-    set_deadline(options.connect_timeout);
-    const ErrorCode error = co_await connect(endpoint);
+    const ErrorCode error = co_await connect(endpoint, options.connect_timeout);
     if (timed_out_) {
         co_return fault(Trouble::connect, "timed out connecting");
     }
@@ -127,19 +126,28 @@ asio::awaitable<Connection::ErrorCode> Connection::find_addresses(const Endpoint
     co_return error;
 }
 
-asio::awaitable<Connection::ErrorCode> Connection::connect(const Endpoint& where) {
+/// The addresses share the time: one that swallows everything leaves some for the next.
+asio::awaitable<Connection::ErrorCode> Connection::connect(const Endpoint& where, std::chrono::milliseconds patience) {
     std::vector<SocketEndpoint> addresses;
+    const auto until = Clock::now() + patience;
+    set_deadline(patience);
     ErrorCode error = co_await find_addresses(where, addresses);
     if (error) {
         co_return error;
     }
     error = asio::error::host_not_found;
-    for (const SocketEndpoint& address : addresses) {
+    for (auto address = addresses.begin(); address != addresses.end(); ++address) {
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now());
+        if (timed_out_ && left.count() <= 0) {
+            break;
+        }
         ErrorCode ignored;
         socket_.close(ignored);
-        const auto [connect_error] = co_await socket_.async_connect(address, as_values);
+        timed_out_ = false;
+        set_deadline(left / (addresses.end() - address));
+        const auto [connect_error] = co_await socket_.async_connect(*address, as_values);
         error = connect_error;
-        if (!error || timed_out_) {
+        if (!error) {
             break;
         }
     }

@@ -84,7 +84,7 @@ private:
     using ErrorCode = boost::system::error_code;
 
     boost::asio::awaitable<ErrorCode> find_addresses(const Endpoint& endpoint, std::vector<SocketEndpoint>& out);
-    boost::asio::awaitable<ErrorCode> connect(const Endpoint& endpoint);
+    boost::asio::awaitable<ErrorCode> connect(const Endpoint& endpoint, std::chrono::milliseconds patience);
     boost::asio::awaitable<std::optional<Ended>> connect_and_greet(const ClientOptions& options, Security::Tls tls);
     boost::asio::awaitable<std::optional<Ended>> read_reply(mail::Reply& out, Trouble when_absent,
                                                             std::string_view awaited);

@@ -1,5 +1,7 @@
 #include "lmtp-client/detail/dialogue.hpp"
 
+#include <algorithm>
+#include <array>
 #include <utility>
 
 #include "lmtp-client/detail/commands.hpp"
@@ -14,6 +16,13 @@ constexpr std::uint16_t service_closing = 421;
 /// verdict.
 bool is_out_of_step(const mail::Reply& reply) {
     return reply.code() == 500 || reply.code() == 502 || reply.code() == 503;
+}
+
+/// "First encrypt, or log in" and the like (RFC 4954 section 6, RFC 3207 section 4): the store wants something of the
+/// gateway, and has no opinion of the mail. A stranger's server that says so wants no mail of others at all.
+bool is_about_the_session(const mail::Reply& reply, Protocol protocol) {
+    constexpr std::array codes{530, 534, 535, 538};
+    return protocol == Protocol::lmtp && std::find(codes.begin(), codes.end(), reply.code()) != codes.end();
 }
 
 /// "Too many recipients" of one transaction, also as the 552 of RFC 821 (RFC 5321 section 4.5.3.1.10).
@@ -240,6 +249,9 @@ void Dialogue::on_mail(const mail::Reply& reply) {
     if (is_out_of_step(reply)) {
         return stop(Trouble::protocol, "the store answered MAIL with " + reply.to_string());
     }
+    if (is_about_the_session(reply, options_.protocol)) {
+        return stop(Trouble::greeting, reply.to_string() + " (to MAIL)");
+    }
     phase_ = Phase::rcpt;
     if (!reply.is_success()) {
         mail_refused_ = true;
@@ -268,6 +280,8 @@ void Dialogue::on_rcpt(mail::Reply reply) {
         accepted_.push_back(slot);
     } else if (reply.code() == 503) {
         return stop(Trouble::protocol, "the store answered RCPT with " + reply.to_string());
+    } else if (is_about_the_session(reply, options_.protocol)) {
+        return stop(Trouble::greeting, reply.to_string() + " (to RCPT)");
     } else if ((!accepted_.empty() || options_.ask_only) && is_too_many_recipients(reply)) {
         // Not about this recipient: it goes in another transaction. As somebody was accepted, that one will be smaller.
         settle(slot, Fate::not_tried);
@@ -326,6 +340,9 @@ void Dialogue::on_data(const mail::Reply& reply) {
     }
     if (reply.is_success() || is_out_of_step(reply)) {
         return stop(Trouble::protocol, "the store answered DATA with " + reply.to_string());
+    }
+    if (is_about_the_session(reply, options_.protocol)) {
+        return stop(Trouble::greeting, reply.to_string() + " (to DATA)");
     }
     if (reply.reply_class() == mail::ReplyClass::intermediate) {
         phase_ = Phase::content;

@@ -31,6 +31,26 @@ protected:
     OneWrite() { store.pipelining = store.chunking = true; }
 };
 
+TEST_F(PipelinedData, WhoFirstWantsALoginHasSaidNothingOfTheMail) {
+    for (const char* wish :
+         {"530 5.7.0 Must issue a STARTTLS command first\r\n", "530 5.7.0 Authentication required\r\n",
+          "534 5.7.9 too weak\r\n", "535 5.7.8 no\r\n", "538 5.7.11 encrypt first\r\n"}) {
+        for (const char* before : {"", "250 ok\r\n", "250 ok\r\n250 ok\r\n"}) {
+            begin(1);
+            static_cast<void>(sent());
+            hears(std::string(before) + wish);
+            EXPECT_EQ(words(), (Words{"not_tried"})) << wish << " after " << before;
+            EXPECT_EQ(dialogue_->trouble(), Trouble::greeting);
+        }
+        DialogueOptions smtp;
+        smtp.protocol = Protocol::smtp;
+        begin(1, smtp);
+        static_cast<void>(sent());
+        hears(wish);
+        EXPECT_EQ(words(), (Words{std::string(wish, 3)})) << "a stranger's server means it";
+    }
+}
+
 TEST_F(DialogueTest, WaitsForEachReplyWithoutPipelining) {
     begin(2);
     EXPECT_EQ(sent(), "MAIL FROM:<s@example.org>\r\n");
