@@ -51,11 +51,13 @@ struct EndpointWork {
     /// Another transaction may begin.
     [[nodiscard]] bool has_room() const { return circuit.is_closed() && in_flight < concurrency.allowed(); }
     /// It has work in hand and says nothing: perhaps it hangs.
-    [[nodiscard]] bool is_silent(queue::SteadyInstant now) const {
-        constexpr std::chrono::seconds silent_max{5};
-        return in_flight > 0 && now - progress_at >= silent_max;
+    [[nodiscard]] bool is_silent(queue::SteadyInstant now, queue::Duration patience = std::chrono::seconds(5)) const {
+        return in_flight > 0 && now - progress_at >= patience;
     }
 };
+
+/// With `failover`: after so long without a word the next endpoint has its turn.
+constexpr std::chrono::seconds failover_patience{30};
 
 /// Recipients of a message beyond its share of the memory: some between these, all due.
 struct LeftOut {

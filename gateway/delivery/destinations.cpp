@@ -120,16 +120,16 @@ void Destinations::ended(const std::string& domain, lmtp_client::Trouble trouble
     }
 }
 
-void Destinations::hurry(const std::string& domain) {
+void Destinations::hurry(const std::string& domain, queue::SteadyInstant now) {
     const auto found = domains_.find(domain);
     if (found != domains_.end()) {
-        found->second.rests_until = {};
+        found->second.rests_until = std::min(found->second.rests_until, now);
     }
 }
 
-void Destinations::hurry_all() {
+void Destinations::hurry_all(queue::SteadyInstant now) {
     for (auto& [domain, destination] : domains_) {
-        destination.rests_until = {};
+        destination.rests_until = std::min(destination.rests_until, now);
     }
 }
 

@@ -64,8 +64,8 @@ public:
     void ended(const std::string& domain, lmtp_client::Trouble trouble, const std::string& detail,
                queue::SteadyInstant now);
     /// An operator is impatient: its rest is over, and one transaction goes ahead.
-    void hurry(const std::string& domain);
-    void hurry_all();
+    void hurry(const std::string& domain, queue::SteadyInstant now);
+    void hurry_all(queue::SteadyInstant now);
     /// Its results are recorded.
     void released(const std::string& domain);
     void released_all();

@@ -163,6 +163,7 @@ private:
     asio::awaitable<void> run_survey();
     void mend(queue::Miscount miscount);
     [[nodiscard]] lmtp_client::ClientOptions client_options(const std::string& backend) const;
+    [[nodiscard]] lmtp_client::ClientOptions probe_options(const std::string& backend) const;
     [[nodiscard]] lmtp_client::Client& client_of(const std::string& backend) const;
     void close_idle();
     void note_failure(const Plan& plan, lmtp_client::TransactionEnd& end, const std::string& tls);
@@ -285,8 +286,7 @@ void Engine::Impl::probe(const std::string& backend, const lmtp_client::Endpoint
 }
 
 asio::awaitable<void> Engine::Impl::run_probe(std::string backend, lmtp_client::Endpoint endpoint) {
-    lmtp_client::ClientOptions options = client_options(backend);
-    options.connect_timeout = std::min(options.connect_timeout, probe_patience);
+    lmtp_client::ClientOptions options = probe_options(backend);
     const lmtp_client::TransactionEnd end = co_await client_->probe(endpoint, options);
     if (end.abilities) {
         events_.introduced(backend, endpoint, *end.abilities);
@@ -304,6 +304,14 @@ lmtp_client::ClientOptions Engine::Impl::client_options(const std::string& backe
         options.reply_timeout = found->second.reply_timeout;
         options.security = found->second.security;
     }
+    return options;
+}
+
+/// A store that lets somebody wait for its greeting is not well, and who asks (or stops the gateway) waits with him.
+lmtp_client::ClientOptions Engine::Impl::probe_options(const std::string& backend) const {
+    lmtp_client::ClientOptions options = client_options(backend);
+    options.connect_timeout = std::min(options.connect_timeout, probe_patience);
+    options.reply_timeout = std::min(options.reply_timeout, probe_patience);
     return options;
 }
 
@@ -542,8 +550,7 @@ asio::awaitable<void> Engine::Impl::probe_all(std::string backend, std::function
         endpoints = found->second.endpoints;
     }
     for (const lmtp_client::Endpoint& endpoint : endpoints) {
-        lmtp_client::ClientOptions options = client_options(backend);
-        options.connect_timeout = std::min(options.connect_timeout, probe_patience);
+        lmtp_client::ClientOptions options = probe_options(backend);
         const lmtp_client::TransactionEnd end = co_await client_of(backend).probe(endpoint, options);
         ProbeResult& result = results.emplace_back();
         result.endpoint = endpoint.to_string();
@@ -671,7 +678,7 @@ void Engine::health_changed(const std::string& error) {
 
 void Engine::put_off() {
     impl_->after_store([impl = impl_.get()] {
-        impl->scheduler_.look_everywhere();
+        impl->scheduler_.has_no_room(impl->now());
         impl->pump_soon();
     });
 }

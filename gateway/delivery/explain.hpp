@@ -20,7 +20,7 @@ enum class WaitsFor : std::uint8_t {
     mailbox,       ///< ready, but its mailbox takes no more deliveries at once
     endpoint,      ///< the backend is down: next probe at `until`
     resume,        ///< an operator has paused the backend
-    brake,         ///< refused for good, and kept by the brake: tried again at `until`, or when it is released
+    brake,         ///< refused for good, and kept by the brake: tried again at `until`
     route,         ///< the configuration has no backend for it
     release,       ///< held
     report,        ///< parked: its sender may not be told

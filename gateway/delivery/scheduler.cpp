@@ -13,6 +13,7 @@ using lmtp_client::Endpoint;
 namespace {
 
 constexpr std::chrono::minutes tidy_interval{1};
+constexpr std::chrono::minutes no_room_pause{5};  ///< as long as the store lets those wait whose report has no room
 
 template <class T>
 void lower(std::optional<T>& least, T value) {
@@ -112,8 +113,10 @@ void Scheduler::reconfigure(Options options, Route route, const Now& now) {
 
 void Scheduler::committed(const std::shared_ptr<const queue::CommittedMessage>& message, const Now& now) {
     const auto& recipients = message->recipients;
-    const bool one_backend = std::all_of(recipients.begin(), recipients.end(), [&](const queue::Recipient& recipient) {
-        return recipient.backend == recipients.front().backend;
+    // Its backend was chosen when its content began to come in. Since then there may have been a reload.
+    const std::string& chosen = recipients.front().backend;
+    const bool goes_there = std::all_of(recipients.begin(), recipients.end(), [&](const queue::Recipient& recipient) {
+        return recipient.backend == chosen && route_of(recipient) == chosen;
     });
     Batch batch;
     batch.message = message->envelope.id;
@@ -129,8 +132,8 @@ void Scheduler::committed(const std::shared_ptr<const queue::CommittedMessage>& 
     if (recipients.size() == 1 && recipients.front().next_attempt_at > now.wall) {
         return await_turn(message->envelope.id, recipients.front(), recipients.front().next_attempt_at);  // a report
     }
-    if (one_backend) {
-        add(recipients.front().backend, std::move(batch), Source::fresh);
+    if (goes_there) {
+        add(chosen, std::move(batch), Source::fresh);
     } else {
         follow_route(std::move(batch), Source::fresh);
     }
@@ -150,6 +153,11 @@ void Scheduler::look_everywhere() {
     for (auto& [name, backend] : backends_) {
         backend.missing_somewhere();
     }
+}
+
+void Scheduler::has_no_room(const Now& now) {
+    look_everywhere();
+    old_not_before_ = now.steady + no_room_pause;
 }
 
 void Scheduler::look(const std::string& name) {
@@ -236,7 +244,8 @@ void Scheduler::look_at_admission(const std::string& name, BackendWork& backend,
     } else if (!backend.down_since) {
         backend.down_since = now.wall;
     }
-    if (!backend.admission.look(backend.options, {down, backend.backlog}, now.steady)) {
+    // Who is paused is not probed, and may have come back: its mail waits for the operator.
+    if (!backend.admission.look(backend.options, {down && !backend.paused, backend.backlog}, now.steady)) {
         return;
     }
     BackendEvent event;
@@ -330,10 +339,15 @@ std::optional<queue::SteadyInstant> Scheduler::next_wake(const Now& now) const {
             if (work.circuit.state() == Circuit::State::open) {
                 lower<queue::SteadyInstant>(wake, std::max(now.steady, work.circuit.probe_at()));
             }
+            const bool may_give_way = backend.options.balance == Balance::failover && !backend.ready.empty() &&
+                                      work.in_flight > 0 && !work.is_silent(now.steady, failover_patience);
+            if (may_give_way) {
+                lower<queue::SteadyInstant>(wake, work.progress_at + failover_patience);
+            }
         }
         if (backend.is_down() && !backend.loading_old) {
-            lower<queue::SteadyInstant>(
-                wake, std::max(now.steady, backend.old_looked_at + old_interval(options_.retry.expire)));
+            lower<queue::SteadyInstant>(wake, std::max({now.steady, old_not_before_,
+                                                        backend.old_looked_at + old_interval(options_.retry.expire)}));
         }
         if (backend.is_down() && !backend.loading_late && options_.retry.delay_notice.count() > 0) {
             lower<queue::SteadyInstant>(

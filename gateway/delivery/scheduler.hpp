@@ -132,6 +132,8 @@ public:
     void look(const std::string& backend);
     /// ... of any backend, and perhaps under a name that it had before a reload.
     void look_everywhere();
+    /// Results could not be recorded as they were, as there is no room for the reports: those recipients wait.
+    void has_no_room(const Now& now);
     void loaded(const std::string& backend, queue::DuePage page, const Now& now);
     void load_failed(const std::string& backend, const Now& now);
     void loaded_old(const std::string& backend, queue::DuePage page, const Now& now);
@@ -309,6 +311,7 @@ private:
     std::map<std::string, std::string> refusing_;
     std::uint64_t plan_numbers_ = 0;
     queue::SteadyInstant tidied_at_{};
+    queue::SteadyInstant old_not_before_{};  ///< nothing expires in the store until then
     bool begun_ = false;
     bool recording_ = true;
     bool stopped_ = false;

@@ -17,8 +17,15 @@ constexpr std::uint64_t put_off_spread_ms = 25'000;
 EndpointWork* choose(BackendWork& backend, queue::SteadyInstant now) {
     auto& endpoints = backend.endpoints;
     if (backend.options.balance == Balance::failover) {
-        const auto first_well =
-            std::find_if(endpoints.begin(), endpoints.end(), [](const auto& work) { return work.circuit.is_closed(); });
+        // Who hangs gives way to the next, though not at once: a store that is slow is still the first.
+        const auto speaks = [now](const auto& work) {
+            return work.circuit.is_closed() && !work.is_silent(now, failover_patience);
+        };
+        auto first_well = std::find_if(endpoints.begin(), endpoints.end(), speaks);
+        if (first_well == endpoints.end()) {
+            first_well = std::find_if(endpoints.begin(), endpoints.end(),
+                                      [](const auto& work) { return work.circuit.is_closed(); });
+        }
         return first_well != endpoints.end() && first_well->has_room() ? &*first_well : nullptr;
     }
     // A hung endpoint does not draw in what its neighbours can deliver.

@@ -201,7 +201,7 @@ void Scheduler::load_if_room(const std::string& name, BackendWork& backend, cons
 
 void Scheduler::load_old_if_due(const std::string& name, BackendWork& backend, const Now& now) {
     // While a store can be reached, what is old is tried, and expires by what the store says.
-    if (!backend.is_down() || backend.loading_old || backend.braked ||
+    if (!backend.is_down() || backend.loading_old || backend.braked || now.steady < old_not_before_ ||
         now.steady - backend.old_looked_at < old_interval(options_.retry.expire)) {
         return;
     }

@@ -121,7 +121,7 @@ bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipi
     host_.record(std::move(update), std::move(event));
     if (go_on && backend != nullptr) {
         backend->missing_somewhere();
-        backend->destinations.hurry(destination_of(recipient));
+        backend->destinations.hurry(destination_of(recipient), now.steady);
         for (EndpointWork& work : backend->endpoints) {
             work.circuit.hurry(now.steady);
         }
@@ -176,7 +176,7 @@ bool Scheduler::hurry(const std::string& name, const Now& now) {
     if (backend == nullptr) {
         return false;
     }
-    backend->destinations.hurry_all();
+    backend->destinations.hurry_all(now.steady);
     for (EndpointWork& work : backend->endpoints) {
         work.circuit.hurry(now.steady);
     }

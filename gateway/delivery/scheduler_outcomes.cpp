@@ -204,6 +204,9 @@ void Scheduler::kept_by_brake(const Plan& plan, queue::Recipient recipient, cons
     recipient.state = RecipientState::waiting;
     recipient.unknowns = 0;
     recipient.last_reply = "(kept by the brake) " + reply.to_string();
+    if (BackendWork* const backend = find_backend(plan.backend)) {
+        backend->waiting.waits(recipient.address.to_string(), now.steady);
+    }
     recipient.next_attempt_at = retry_at(now.wall, retry_delay(options_.retry, recipient.attempts, ReplyKind::other,
                                                                chance_of(plan.message, recipient.attempts)));
     settle(plan, recipient, "deferred", now);

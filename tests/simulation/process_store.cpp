@@ -122,7 +122,7 @@ void Process::health_changed(const std::string& error) {
 
 void Process::put_off() {
     after_store([this] {
-        scheduler_.look_everywhere();
+        scheduler_.has_no_room(now());
         pump_soon();
     });
 }

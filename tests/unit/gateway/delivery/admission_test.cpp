@@ -47,6 +47,15 @@ TEST_F(AdmissionTest, RefusesMailForABackendThatIsDownForLongAndForNoOther) {
     EXPECT_EQ(row(id).state, RecipientState::delivered);
 }
 
+TEST_F(AdmissionTest, TakesMailForABackendThatIsPausedHoweverItWasThen) {
+    begin();
+    go_down();
+    stay_down(1s);
+    EXPECT_EQ(scheduler->order(BackendOrder::pause, "stores", "ann", "moves", now), Scheduler::Ordered::done);
+    stay_down(5h);
+    EXPECT_TRUE(refused.empty());
+}
+
 TEST_F(AdmissionTest, TakesMailAgainOnlyOnceTheBackendHasBeenWellForAWhile) {
     begin();
     go_down();

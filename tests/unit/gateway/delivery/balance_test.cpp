@@ -91,6 +91,24 @@ TEST_F(BalanceTest, FailoverUsesTheFirstThatIsWell) {
     EXPECT_EQ(reply_to_next({"250 ok"})->endpoint.to_string(), "one:24");
 }
 
+TEST_F(BalanceTest, FailoverGoesOnWithoutAFirstThatHangs) {
+    use(Balance::failover, 1);
+    begin();
+    send({"a@example.com"});
+    const auto hung = next_plan();
+    EXPECT_EQ(hung->endpoint.to_string(), "one:24");
+    send({"b@example.com"});
+    pass(29s);
+    EXPECT_TRUE(plans.empty()) << "slow, perhaps";
+    pass(1s);
+    ASSERT_EQ(plans.size(), 1U) << "without anything new";
+    EXPECT_EQ(reply_to_next({"250 ok"})->endpoint.to_string(), "two:24");
+    answer(*hung, {"250 ok"});
+    end(*hung);
+    send({"c@example.com"});
+    EXPECT_EQ(reply_to_next({"250 ok"})->endpoint.to_string(), "one:24");
+}
+
 TEST_F(BalanceTest, StickyKeepsARecipientAtItsHomeAlsoAfterARestart) {
     use(Balance::sticky);
     begin();

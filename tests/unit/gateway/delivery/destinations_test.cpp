@@ -368,6 +368,7 @@ TEST(Destinations, ForgetWhatIsOver) {
     destinations.tidy(now + 3h);
     EXPECT_NE(destinations.find("a.example"), nullptr) << "at work";
     destinations.released("a.example");
+    destinations.hurry("a.example", now + 1s);
     destinations.tidy(now + 30min);
     EXPECT_NE(destinations.find("a.example"), nullptr) << "it may fail again";
     destinations.tidy(now + 3h);

@@ -40,6 +40,21 @@ TEST_F(RoutesTest, AReloadMovesWhatIsInMemoryAndWhatIsNot) {
     }
 }
 
+TEST_F(RoutesTest, WhatWasComingInDuringAReloadGoesWhereItsDomainBelongsNow) {
+    begin();
+    routes["example.com"] = "others";
+    reload();
+    const auto id = put({"u@example.com"});
+    auto message = std::make_shared<queue::CommittedMessage>();
+    message->envelope.id = id;
+    message->envelope.received_at = now.wall;
+    message->recipients.push_back(row(id));
+    message->recipients.front().backend = "stores";  // chosen before
+    scheduler->committed(message, now);
+    run();
+    EXPECT_EQ(reply_to_next({"250 ok"})->backend, "others");
+}
+
 TEST_F(RoutesTest, ManyDomainsMoveInOneWalk) {
     routes["example.net"] = "stores";
     begin();
