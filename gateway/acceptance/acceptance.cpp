@@ -21,10 +21,22 @@ Client client_of(const smtp_server::SessionInfo& session) {
     return session.trusted ? Client::trusted : Client::anybody;
 }
 
-/// Whose unknown recipients are counted: as with what is counted by the minute, not those of this machine.
-bool is_counted(const Policy& policy, const smtp_server::SessionInfo& session) {
-    const std::string& client = session.client_address;
-    return policy.harvest_brake != nullptr && !session.trusted && !client.starts_with("127.") && client != "::1";
+/// Of the recipients that a client has named already, those that will be asked for in the same way as the one before.
+std::vector<mail::Mailbox> askable(const Policy& policy, const smtp_server::SessionInfo& session,
+                                   const smtp_server::MailCommand& mail, std::vector<mail::Mailbox> ahead,
+                                   const recipients::Check& check) {
+    std::vector<mail::Mailbox> askable;
+    for (mail::Mailbox& address : ahead) {
+        smtp_server::RcptCommand command{std::move(address), false, {}};
+        auto taken = take_recipient(policy, command, client_of(session));
+        const bool will_be_asked_for = taken.has_value() && !recipients::is_postmaster(taken->address) &&
+                                       policy.check_of(taken->address).get() == &check &&
+                                       !unable_to_take(policy, mail, *taken);
+        if (will_be_asked_for) {
+            askable.push_back(std::move(taken->address));
+        }
+    }
+    return askable;
 }
 
 /// Asks, and resumes on the session's own thread.
@@ -87,7 +99,8 @@ Refusal Acceptance::connected(const smtp_server::SessionInfo& session) { return 
 
 /// 421 for who has asked for too many recipients that do not exist.
 Refusal Acceptance::harvesting(const Policy& policy, const smtp_server::SessionInfo& session) {
-    if (!is_counted(policy, session) || !policy.harvest_brake->refuses(session.client_address, clock_.steady())) {
+    const recipients::HarvestBrake* const brake = brake_for(policy, session);
+    if (brake == nullptr || !brake->refuses(session.client_address, clock_.steady())) {
         return std::nullopt;
     }
     return refused(session, mail::Reply(421, mail::EnhancedStatus(4, 7, 1),
@@ -141,12 +154,22 @@ asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& sessio
         std::optional<recipients::Verdict> verdict = check->look(taken->address);
         if (!verdict) {
             const asio::any_io_executor executor = co_await asio::this_coro::executor;
-            auto asking = found_out(std::move(check), taken->address, session.recipients_ahead, executor);
+            // Whom a pipelining client names next is asked for in the same transaction, if he will be asked for at all.
+            const recipients::Check* const this_check = check.get();
+            auto ahead = [&session, &mail, policy, this_check] {
+                return askable(*policy, session, mail, session.recipients_ahead(), *this_check);
+            };
+            auto asking = found_out(std::move(check), taken->address, std::move(ahead), executor);
             recipients::Verdict answer = co_await std::move(asking);
             verdict = std::move(answer);
+            unable = unable_to_take(*policy, mail, *taken);  // asked, the store has said what it can do
+            if (unable) {
+                co_return refused(session, std::move(*unable));
+            }
         }
-        if (is_counted(*policy, session)) {
-            policy->harvest_brake->answered(session.client_address, verdict->is_unknown, clock_.steady());
+        recipients::HarvestBrake* const brake = verdict->is_unknown ? brake_for(*policy, session) : nullptr;
+        if (brake != nullptr) {
+            brake->asked_for_nobody(session.client_address, clock_.steady());
         }
         if (verdict->refusal) {
             co_return refused(session, std::move(*verdict->refusal));
@@ -178,6 +201,7 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
     const queue::Instant now = clock_.wall();
     QueueSinkParts parts;
     parts.policy = policy;
+    parts.clock = &clock_;
     parts.recipients.reserve(commands.size());
     for (const smtp_server::RcptCommand& command : commands) {
         auto taken = take_recipient(*policy, command, client_of(session));

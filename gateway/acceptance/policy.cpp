@@ -38,6 +38,12 @@ std::optional<mail::Reply> tls_refusal(const Policy& policy, const smtp_server::
     return mail::Reply(550, mail::EnhancedStatus(5, 7, 30), "REQUIRETLS cannot be kept on the way to this mailbox");
 }
 
+recipients::HarvestBrake* brake_for(const Policy& policy, const smtp_server::SessionInfo& session) {
+    const std::string& client = session.client_address;
+    const bool is_spared = session.trusted || client.starts_with("127.") || client == "::1";
+    return is_spared ? nullptr : policy.harvest_brake;
+}
+
 Result<Taken, mail::Reply> take_recipient(const Policy& policy, const smtp_server::RcptCommand& command,
                                           Client client) {
     if (routes_onward(command.address)) {

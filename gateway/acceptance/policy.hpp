@@ -14,6 +14,7 @@
 #include "queue/mail/mailbox.hpp"
 #include "queue/mail/reply.hpp"
 #include "smtp-server/envelope.hpp"
+#include "smtp-server/hooks.hpp"
 
 namespace postern::acceptance {
 
@@ -51,6 +52,10 @@ struct Taken {
                                                      const std::string& backend);
 
 enum class Client : std::uint8_t { anybody, trusted };
+
+/// The brake that counts this client's unknown recipients; nullptr: none, as with what is counted by the minute, for
+/// who is trusted and for this machine.
+[[nodiscard]] recipients::HarvestBrake* brake_for(const Policy& policy, const smtp_server::SessionInfo& session);
 
 /// Where RCPT leads, or 550 5.7.1, which also answers a local part that names another route ("user%elsewhere@ours"). A
 /// bare <postmaster> is always taken (RFC 5321 section 4.5.1).

@@ -81,6 +81,9 @@ public:
         mail::Reply reply = refusal_of(status);
         if (status == StoreStatus::stored) {
             accepted_(session_, parts_.envelope, parts_.recipients);
+            if (recipients::HarvestBrake* const brake = brake_for(*parts_.policy, session_)) {
+                brake->gave(session_.client_address, parts_.recipients.size(), parts_.clock->steady());
+            }
             reply = mail::Reply(250, mail::EnhancedStatus(2, 0, 0), "queued as " + parts_.envelope.id.to_string());
         }
         co_return std::vector<mail::Reply>(replies, reply);

@@ -29,6 +29,7 @@ struct QueueSinkParts {
     std::vector<queue::Recipient> recipients;
     std::string trace;                     ///< goes before the content
     std::shared_ptr<const Policy> policy;  ///< what the message was begun under
+    const queue::Clock* clock = nullptr;   ///< outlives the sink
 };
 
 /// `session`, `wakeups` and `accepted` outlive the sink.

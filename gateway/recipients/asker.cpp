@@ -78,7 +78,8 @@ private:
                 const std::vector<std::string>& keys)
             : asker_(asker), backend_(backend), samples_(samples), keys_(keys) {}
         void outcome(std::size_t slot, lmtp_client::Outcome outcome) override;
-        [[nodiscard]] bool any() const { return samples_answered_ + answered_ > 0; }
+        /// Some were answered, or there was nothing that could be asked: the store is not to blame.
+        [[nodiscard]] bool any() const { return samples_answered_ + answered_ + unaskable_ > 0; }
         [[nodiscard]] std::size_t answered() const { return answered_; }
 
     private:
@@ -88,6 +89,7 @@ private:
         const std::vector<std::string>& keys_;
         std::size_t samples_answered_ = 0;
         std::size_t answered_ = 0;
+        std::size_t unaskable_ = 0;  ///< by what the store said that it can do
     };
 
     void take(const std::string& name, const mail::Mailbox& address, const std::vector<mail::Mailbox>& ahead,
@@ -341,6 +343,7 @@ asio::awaitable<void> Asker::Impl::run(std::string name, Endpoint endpoint, std:
 
 void Asker::Impl::Answers::outcome(std::size_t slot, lmtp_client::Outcome outcome) {
     if (outcome.fate != Fate::replied || !outcome.of_its_own) {
+        unaskable_ += outcome.fate == Fate::unable ? 1 : 0;
         return;
     }
     if (slot < samples_.size()) {

@@ -14,6 +14,9 @@ using queue::KnownRecipient;
 
 namespace {
 
+/// What anybody can make entries of, by asking: it gives way to what is known of mailboxes that exist.
+bool is_cheap(Knowledge knowledge) { return knowledge == Knowledge::unknown || knowledge == Knowledge::selective; }
+
 constexpr std::chrono::minutes write_again{10};  // what was merely said once more
 constexpr std::chrono::minutes refresh_again{1};
 constexpr std::size_t changes_max = 20'000;  // beyond, they are not kept: they will be heard again
@@ -328,10 +331,10 @@ void Book::look_at_doubt(const std::string& backend, std::optional<Instant> now)
 // ---- Keeping ----
 
 void Book::put(Shard& shard, const Key& key, Entry entry, Instant now) {
-    const bool is_bad = entry.knowledge == Knowledge::unknown;
+    const bool is_bad = is_cheap(entry.knowledge);
     auto [at, is_new] = shard.entries.try_emplace(key);
     if (!is_new) {
-        auto& from = at->second.knowledge == Knowledge::unknown ? shard.bad : shard.good;
+        auto& from = is_cheap(at->second.knowledge) ? shard.bad : shard.good;
         auto& to = is_bad ? shard.bad : shard.good;
         to.splice(to.end(), from, at->second.place);
         entry.place = at->second.place;
@@ -353,7 +356,7 @@ void Book::drop(Shard& shard, const Key& key) {
         return;
     }
     note_change(key, at->second, true);
-    auto& order = at->second.knowledge == Knowledge::unknown ? shard.bad : shard.good;
+    auto& order = is_cheap(at->second.knowledge) ? shard.bad : shard.good;
     order.erase(at->second.place);
     shard.entries.erase(at);
 }

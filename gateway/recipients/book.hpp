@@ -104,7 +104,7 @@ private:
         mutable std::mutex mutex;
         std::unordered_map<std::string, Entry> entries;
         std::list<std::string> good;  ///< keys, heard of last at the end
-        std::list<std::string> bad;   ///< the unknown ones
+        std::list<std::string> bad;   ///< the unknown ones, and the domains that know whom they have
     };
     using Key = std::string;  ///< backend NUL spelling
 

@@ -27,24 +27,18 @@ void HarvestBrake::leak(Client& client, queue::SteadyInstant now) const {
     const double hours = std::chrono::duration<double, std::ratio<3600>>(now - client.at).count();
     const double gone = std::max(0.0, hours) * per_hour_;
     client.unknown = std::max(0.0, client.unknown - gone);
-    client.known = std::max(0.0, client.known - gone);
+    client.given = std::max(0.0, client.given - gone);
     client.at = now;
 }
 
-void HarvestBrake::answered(std::string_view client, bool is_unknown, queue::SteadyInstant now) {
-    if (per_hour_ == 0 || (!is_unknown && count_ == 0)) {
-        return;
-    }
+void HarvestBrake::asked_for_nobody(std::string_view client, queue::SteadyInstant now) {
     const std::string key = key_of(client);
-    if (key.empty()) {
+    if (per_hour_ == 0 || key.empty()) {
         return;
     }
     const std::lock_guard lock(mutex_);
     auto found = clients_.find(key);
     if (found == clients_.end()) {
-        if (!is_unknown) {
-            return;  // whoever behaves is not kept
-        }
         found = clients_.try_emplace(key).first;
         found->second.at = now;
         found->second.place = order_.insert(order_.end(), &found->first);
@@ -57,8 +51,23 @@ void HarvestBrake::answered(std::string_view client, bool is_unknown, queue::Ste
     }
     Client& counted = found->second;
     leak(counted, now);
-    (is_unknown ? counted.unknown : counted.known) += 1;
+    counted.unknown += 1;
     order_.splice(order_.end(), order_, counted.place);
+}
+
+void HarvestBrake::gave(std::string_view client, std::size_t recipients, queue::SteadyInstant now) {
+    if (per_hour_ == 0 || count_ == 0) {
+        return;
+    }
+    const std::string key = key_of(client);
+    const std::lock_guard lock(mutex_);
+    const auto found = clients_.find(key);
+    if (found == clients_.end()) {
+        return;  // whoever behaves is not kept
+    }
+    leak(found->second, now);
+    found->second.given += static_cast<double>(recipients);
+    order_.splice(order_.end(), order_, found->second.place);
 }
 
 bool HarvestBrake::refuses(std::string_view client, queue::SteadyInstant now) const {
@@ -73,7 +82,7 @@ bool HarvestBrake::refuses(std::string_view client, queue::SteadyInstant now) co
     }
     Client then = found->second;
     leak(then, now);
-    return then.unknown > per_hour_ - 1.0 && then.unknown > then.known;  // there is no room for one more
+    return then.unknown > per_hour_ - 1.0 && then.unknown > then.given;  // there is no room for one more
 }
 
 }  // namespace postern::recipients

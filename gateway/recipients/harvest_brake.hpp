@@ -1,5 +1,5 @@
 // Clients that try out addresses: who has asked for more unknown recipients than a person or a list server would, and
-// for more unknown than known ones, is refused for a while.
+// for more of them than it has given mail for, is refused for a while. (To ask for a good address proves nothing.)
 //
 // A bucket for each client (an IPv4 address, an IPv6 /64): an unknown recipient fills it, an hour empties it of
 // `per_hour`; so that many may come at once, and then one now and then.
@@ -26,15 +26,18 @@ public:
     /// 0: nobody is refused.
     void set_limit(std::uint32_t per_hour) { per_hour_ = per_hour; }
 
-    /// RCPT of the client at this address was answered. Who cannot be told apart (a Unix socket) is not counted.
-    void answered(std::string_view client, bool is_unknown, queue::SteadyInstant now);
+    /// The client at this address has asked for somebody who is not there. Who cannot be told apart (a Unix socket) is
+    /// not counted.
+    void asked_for_nobody(std::string_view client, queue::SteadyInstant now);
+    /// It has given a message for so many, and was told 250.
+    void gave(std::string_view client, std::size_t recipients, queue::SteadyInstant now);
     /// It has asked for too many.
     [[nodiscard]] bool refuses(std::string_view client, queue::SteadyInstant now) const;
 
 private:
     struct Client {
         double unknown = 0;  ///< at `at`; they leak away
-        double known = 0;
+        double given = 0;
         queue::SteadyInstant at{};
         std::list<const std::string*>::iterator place;
     };

@@ -30,7 +30,8 @@ struct Notes final : smtp_server::SessionNotes {
     ReverseName reverse = ReverseName::unknown;
     std::string name;
     std::int64_t score = 0;
-    std::string listed_at;  ///< the zone with the greatest weight of those that list it
+    std::string listed_at;     ///< the zone with the greatest weight of those that list it
+    std::int64_t unheard = 0;  ///< what lists that may speak for it would subtract: they gave no answer
 };
 
 /// Whether nobody vouches for the client: not `trusted`, and not this machine itself.
@@ -133,7 +134,15 @@ private:
             co_return;
         }
         const dns::Answer answer = co_await resolver_.lookup(std::move(*question), RecordType::a);
+        if (weight < 0 && (answer.status == Status::failed || answer.status == Status::bogus)) {
+            notes->unheard -= weight;
+        }
         if (!is_listed(answer, *list)) {
+            co_return;
+        }
+        // RFC 5782 section 5: a list that has this entry lists the world, as one that was given up may.
+        const dns::Answer test = co_await resolver_.lookup("1.0.0.127." + list->zone, RecordType::a);
+        if (is_listed(test, *list)) {
             co_return;
         }
         notes->score += weight;
@@ -225,6 +234,9 @@ asio::awaitable<Refusal> Screen::rcpt(const smtp_server::SessionInfo& session,
         const dns::Answer answer = co_await resolver_.lookup(std::move(*question), RecordType::txt);
         const std::string reason = reason_of(answer);
         text += reason.empty() ? "" : ": " + reason;
+    }
+    if (notes.score - notes.unheard < rules->refuse_at) {
+        co_return Reply(451, EnhancedStatus(4, 7, 1), text + "; a list that may speak for it does not answer");
     }
     co_return Reply(554, EnhancedStatus(5, 7, 1), std::move(text));
 }

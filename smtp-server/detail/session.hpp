@@ -80,7 +80,7 @@ private:
     // session_opening.cpp
     boost::asio::awaitable<void> open(Refusal refusal);
     boost::asio::awaitable<void> meet_balancer();
-    void meet_client(const std::string& address, std::uint16_t port);
+    void meet_client(const std::string& address);
     boost::asio::awaitable<void> await_greeting();
     void greet(Refusal refusal);
 

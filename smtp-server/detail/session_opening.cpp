@@ -73,14 +73,19 @@ asio::awaitable<void> Session::meet_balancer() {
         gone_ = true;  // a balancer that is none of ours, or one that is not set up for it: the log says so
         end("no PROXY header from " + info_.client_address);
     } else if (!reader.client_address().empty()) {
-        meet_client(reader.client_address(), reader.client_port());
+        const std::string& address = reader.client_address();
+        info_.client_port = reader.client_port();
+        info_.trusted = options_->trusted && options_->trusted(address);
+        meet_client(address);
+    } else {
+        // UNKNOWN or LOCAL: the balancer's own connection, or that of somebody whom it does not name. The limits are
+        // those of the balancer's address, and what that is trusted with is not his.
+        meet_client(std::string(info_.client_address));
     }
 }
 
-void Session::meet_client(const std::string& address, std::uint16_t port) {
+void Session::meet_client(const std::string& address) {
     info_.client_address = address;
-    info_.client_port = port;
-    info_.trusted = options_->trusted && options_->trusted(address);
     auto entered = around_.clients.rename(std::move(place_), client_key(address), options_->limits, standing_of(info_),
                                           SteadyClock::now());
     if (entered.verdict != ClientTable::Verdict::admitted) {

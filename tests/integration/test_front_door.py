@@ -92,6 +92,22 @@ def test_one_client_is_limited_and_its_neighbours_are_not(tmp_path, store):
     assert gateway.stop() == 0
 
 
+def test_whom_a_balancer_does_not_name_is_limited_and_trusted_with_nothing(tmp_path, store):
+    gateway = Gateway(tmp_path, [f"127.0.0.1:{store.port}"], listener='proxy_protocol: ["127.0.0.1/32"]\n    trusted: ["127.0.0.0/8"]')
+    gateway.config.write_text(gateway.config.read_text().replace("connections_per_client: 500", "connections_per_client: 2"))
+    gateway.start()
+    streams = [come_from(gateway, b"PROXY UNKNOWN\r\n")[1] for _ in range(2)]
+    for stream in streams:
+        assert stream.readline().startswith(b"220 ")
+        assert ask(stream, b"EHLO client.example.org\r\n").startswith(b"250 ")
+        assert ask(stream, b"MAIL FROM:<a@example.org>\r\n").startswith(b"250 ")
+        assert ask(stream, b"RCPT TO:<a@elsewhere.example>\r\n").startswith(b"550 5.7.1 ")
+    assert come_from(gateway, b"PROXY UNKNOWN\r\n")[1].readline().startswith(b"421 4.7.0 ")
+    _, stream = come_from(gateway, line_for("192.0.2.7"))
+    send(stream, "named")
+    assert gateway.stop() == 0
+
+
 def test_a_directory_harvest_is_turned_away(tmp_path, store):
     gateway = behind_balancer(tmp_path, store, "errors_per_minute: 12, ")
     heard = b""

@@ -143,6 +143,19 @@ def test_a_batch_is_asked_about_in_one_transaction(start, directory):
     client.close()
 
 
+def test_of_a_batch_nobody_is_asked_for_who_is_not_ours(start, directory):
+    gateway = start(directory, recipients="ask")
+    client = Client(gateway.port)
+    names = ["user1@example.com", "spy@elsewhere.example", "user%elsewhere.example@example.com", "postmaster@example.com", "user2@example.com"]
+    client.stream.write("".join(f"RCPT TO:<{name}>\r\n" for name in names).encode())
+    client.stream.flush()
+    assert [client.stream.readline()[:3] for _ in names] == [b"250", b"550", b"550", b"250", b"250"]
+    assert directory.questions() == ["user1", "user2"]
+    with directory.lock:
+        assert not any("elsewhere" in recipient for _, recipient in directory.asked), "nor any sample of their domains"
+    client.close()
+
+
 def test_many_sessions_ask_about_the_same_recipient_once(start, directory):
     directory.silent.set()
     gateway = start(directory, recipients="ask", extra="ask: { timeout: 60s }")
@@ -279,7 +292,7 @@ def test_what_the_store_cannot_take_is_refused_in_session(start, directory):
         assert client.mail.startswith(b"250"), client.mail
         return client
     client = session(b"MAIL FROM:<a@example.org> SIZE=2000")
-    assert client.rcpt("user1").startswith("250")  # nothing is known of the store yet; asking about user1 tells
+    assert client.rcpt("user1")[:3] in ("250", "552")  # nothing is known of the store yet; asking about user1 tells, soon enough or not
     wait_until(lambda: client.rcpt("user2").startswith("552 5.3.4 The mailbox store takes at most 1000"), "what was asked to end")
     client.close()
     client = session(b"MAIL FROM:<a@example.org> SMTPUTF8 BODY=8BITMIME")
@@ -386,7 +399,20 @@ def test_who_tries_out_names_is_refused_and_nobody_else(start, directory):
         assert friend.rcpt(f"nobody{number}").startswith("550 5.1.1")
     other = Client(gateway.port, proxy="192.0.2.2")
     assert other.rcpt("user1").startswith("250")
-    for session in (friend, other):
+    clever = Client(gateway.port, proxy="192.0.2.3")
+    for number in range(3):
+        assert clever.rcpt("user1").startswith("250"), "to ask for somebody who is there proves nothing"
+        assert clever.rcpt(f"guess{number}").startswith("550 5.1.1")
+    assert clever.rcpt("user1").startswith("421 4.7.1")
+    honest = Client(gateway.port, proxy="192.0.2.4")
+    assert honest.rcpt("moved0").startswith("550 5.1.1")
+    for number in range(3):
+        assert honest.rcpt("user1").startswith("250") and honest.data().startswith("250")
+        ask(honest.stream, b"MAIL FROM:<a@example.org>\r\n")
+    for number in range(2):
+        assert honest.rcpt(f"moved{number + 1}").startswith("550 5.1.1")
+    assert honest.rcpt("user2").startswith("250"), "it has given as much mail"
+    for session in (friend, other, clever, honest):
         session.close()
 
 

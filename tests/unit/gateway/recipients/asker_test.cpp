@@ -106,6 +106,17 @@ TEST_F(AskerTest, AStoreThatHangsUpHasSaidNothingOfTheMailbox) {
     EXPECT_EQ(changes.size(), 1u);
 }
 
+TEST_F(AskerTest, AStoreThatCannotBeAskedForANameIsNotToBlame) {
+    ScriptedStore store({});  // without SMTPUTF8
+    configure({store.endpoint()});
+    EXPECT_EQ(ask("ann@example.com"), 250);  // and so the domain's sample was asked for
+    EXPECT_EQ(ask("rcpt-550@b.example.com"), 550);
+    EXPECT_EQ(ask("\u00e9@b.example.com"), 250);
+    EXPECT_EQ(ask("rcpt-550@c.example.com"), 550);
+    asker.stop();
+    EXPECT_TRUE(changes.empty()) << changes.front();
+}
+
 TEST_F(AskerTest, LearnsWhatTheStoreTakes) {
     StoreOptions options;
     options.keywords = "250-SIZE 12345\r\n250-SMTPUTF8\r\n";

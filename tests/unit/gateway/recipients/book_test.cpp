@@ -155,6 +155,9 @@ TEST_F(BookTest, KeepsItsBoundAndTheNamesThatExist) {  // 3
     for (int i = 0; i < 20'000; ++i) {
         heard("guess" + std::to_string(i) + "@example.com", unknown);
     }
+    for (int i = 0; i < 20'000; ++i) {
+        book.heard_of_sample("stores", "guess" + std::to_string(i) + ".example.com", unknown, now);
+    }
     EXPECT_LE(book.size(), 1600U);
     int known = 0;
     for (int i = 0; i < 500; ++i) {

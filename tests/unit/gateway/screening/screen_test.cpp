@@ -230,6 +230,26 @@ TEST_F(Lists, AreNotBelievedOutsideTheirNetworkOrWhenTheyRefuseToAnswer) {
     EXPECT_EQ(said_, "554 5.7.1 [192.0.2.7] is listed at bad.example");
 }
 
+TEST_F(Lists, CostNoMailForGoodWhenOneThatMaySpeakForItIsSilent) {
+    rules_.refuse_at = 5;
+    listed("bad.example", "127.0.0.2");
+    for (const Status status : {Status::failed, Status::bogus}) {
+        resolver_.answer("7.2.0.192.good.example", RecordType::a, status);
+        EXPECT_EQ(verdict(), "451 4.7.1");
+    }
+    listed("worse.example", "127.0.0.4");
+    EXPECT_EQ(verdict(), "554 5.7.1") << "13, and it would take 5";
+}
+
+TEST_F(Lists, AreNotBelievedWhenTheyListTheWorld) {
+    rules_.refuse_at = 1;
+    listed("bad.example", "127.0.0.2");
+    resolver_.found("1.0.0.127.bad.example", RecordType::a, {Address{"127.0.0.2"}});
+    EXPECT_EQ(verdict(), "");
+    resolver_.answer("1.0.0.127.bad.example", RecordType::a, Status::failed);
+    EXPECT_EQ(verdict(), "554 5.7.1");
+}
+
 TEST_F(Lists, MakeSuspiciousBelowTheThreshold) {
     rules_.greylist.suspicious = true;
     rules_.suspect_at = 5;
