@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -23,8 +24,9 @@ constexpr std::chrono::milliseconds between_writes{10};
 constexpr std::chrono::seconds wait_for_room{1};
 constexpr std::chrono::seconds wait_for_the_end{5};
 
-/// Without stdio: who is stuck in a write must not hold the lock that the end of the process takes.
-void write_all(std::string_view text) {
+/// Without stdio: who is stuck in a write must not hold the lock that the end of the process takes. What is left when
+/// nothing more can be written (a full disk, nobody at the other end).
+std::string_view write_all(std::string_view text) {
     while (!text.empty()) {
         const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
         if (written >= 0) {
@@ -33,9 +35,10 @@ void write_all(std::string_view text) {
             pollfd descriptor{STDERR_FILENO, POLLOUT, 0};
             ::poll(&descriptor, 1, -1);
         } else if (errno != EINTR) {
-            return;
+            break;
         }
     }
+    return text;
 }
 
 /// The first part that is written in one go: whole lines, if one ends there.
@@ -67,6 +70,7 @@ struct LineWriter::Shared {
     Clock::time_point wait_began;
     int waiting{0};
     bool is_lossy{false};
+    bool is_broken{false};  ///< the last write failed
     std::uint64_t lost{0};
 
     void take(std::string_view line);
@@ -76,7 +80,9 @@ struct LineWriter::Shared {
 private:
     using Lock = std::unique_lock<std::mutex>;
 
-    [[nodiscard]] bool has_room(std::string_view line) const { return unwritten + line.size() <= room; }
+    [[nodiscard]] bool has_room(std::string_view line) const {
+        return unwritten == 0 || unwritten + line.size() <= room;
+    }
     [[nodiscard]] bool wait_for_room_for(std::string_view line, Lock& lock);
     void written(std::size_t bytes);
 };
@@ -121,7 +127,7 @@ void LineWriter::Shared::written(std::size_t bytes) {
     if (unwritten < roomy) {
         waited = {};
         is_lossy = false;
-        if (lost > 0 && !is_ending) {
+        if (lost > 0 && !is_ending && !is_broken) {
             put(tell_lost(std::exchange(lost, 0)));
         }
     }
@@ -144,8 +150,10 @@ void LineWriter::Shared::run() {
         for (std::string_view rest = batch; !rest.empty();) {
             const std::string_view part = next_part(rest);
             lock.unlock();
-            write_all(part);
+            const std::string_view unwritable = write_all(part);
             lock.lock();
+            lost += static_cast<std::uint64_t>(std::count(unwritable.begin(), unwritable.end(), '\n'));
+            is_broken = !unwritable.empty();
             rest.remove_prefix(part.size());
             written(part.size());
         }
@@ -181,7 +189,7 @@ void LineWriter::write(std::string_view line) {
     if (is_started_) {
         shared_->take(line);
     } else {
-        write_all(line);
+        static_cast<void>(write_all(line));
     }
 }
 

@@ -128,7 +128,9 @@ Reply refuse_other(std::string_view verb) {
     if (is_one_of(verb, {"AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML"})) {
         return {502, {5, 5, 1}, "Command not implemented"};
     }
-    if (is_one_of(verb, {"GET", "POST", "CONNECT", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE"})) {
+    if (is_one_of(verb, {"GET", "POST", "CONNECT", "HEAD", "PUT", "OPTIONS", "DELETE", "PATCH", "TRACE", "PRI",
+                         "INVITE", "REGISTER"}) ||
+        verb.starts_with("SSH-")) {
         return {521, {5, 5, 1}, "This is a mail server"};
     }
     if (is_one_of(verb, {"PROXY"})) {  // what follows is somebody else's, and he thinks that we know

@@ -17,9 +17,16 @@ namespace {
 constexpr std::size_t block_octets = 4096;
 constexpr std::size_t content_block_octets = 64 * 1024;
 constexpr std::size_t out_octets_max = 64 * 1024;  // a client that pipelines and does not read is waited for
-constexpr char tls_handshake = 0x16;  // the first octet of a ClientHello (RFC 8446 section 5.1), and of no command
+constexpr char tls_handshake = 0x16;               // the first octet of a ClientHello (RFC 8446 section 5.1)
+
 constexpr int lingering_blocks_max = 16;
 constexpr std::uint64_t refused_for_each_allowed = 10;  // recipients, in one session and since its last message
+
+/// What speaks in octets would say no line for us to refuse, and wait.
+bool begins_no_command(char first) {
+    const bool is_blank = first == '\r' || first == '\n' || first == '\t' || first == ' ';
+    return !is_blank && (first < ' ' || first > '~');
+}
 
 }  // namespace
 
@@ -81,9 +88,11 @@ asio::awaitable<void> Session::talk() {
 }
 
 asio::awaitable<void> Session::take_line() {
-    if (std::exchange(at_first_octet_, false) && input().front() == tls_handshake) {
-        say_and_close(Reply(521, EnhancedStatus(5, 5, 1), "This is not a port for TLS"));
-        end("TLS without STARTTLS");
+    if (std::exchange(at_first_octet_, false) && begins_no_command(input().front())) {
+        const bool is_tls = input().front() == tls_handshake;
+        const std::string_view text = is_tls ? "This is not a port for TLS" : "This is a mail server";
+        say_and_close(Reply(521, EnhancedStatus(5, 5, 1), std::string(text)));
+        end(is_tls ? "TLS without STARTTLS" : "speaks another protocol");
         co_return;
     }
     const LineReader::Fed fed = lines_.feed(input());

@@ -326,8 +326,9 @@ TEST_F(SessionTest, DrainLetsAContentEndFirst) {
 }
 
 TEST_F(SessionTest, OtherProtocolsAreClosedAtOnce) {
-    for (const std::string hello :
-         {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PUT / HTTP/1.1\r\n\r\nMAIL FROM:<>\r\n", "\x16\x03\x01\x02"}) {
+    for (const std::string hello : {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "PUT / HTTP/1.1\r\n\r\nMAIL FROM:<>\r\n",
+                                    "\x16\x03\x01\x02", "\x03", "\xe2\x80\x8b", "SSH-2.0-OpenSSH_9.2p1\r\n",
+                                    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "INVITE sip:a@example.com SIP/2.0\r\n"}) {
         Client client = connect();
         client.send(hello);
         const std::string all = client.rest();

@@ -158,6 +158,31 @@ TEST(Log, SaysWhatWasLostOnceThereIsRoomAgain) {
     EXPECT_LT(read.find(" log_lost lines="), read.find(" info after\n"));
 }
 
+TEST(Log, CountsWhatCouldNotBeWritten) {
+    const queue::SystemClock clock;
+    PipedError piped;
+    Log log(clock, Format::logfmt, Level::info);
+    log.start();
+    const int pipe = ::dup(STDERR_FILENO);
+    const int full = ::open("/dev/full", O_WRONLY | O_CLOEXEC);
+    std::string text;
+    std::int64_t logged = 0;
+    while (told_lost(text) == 0) {  // until the disk was full when a line was written
+        ::dup2(full, STDERR_FILENO);
+        log.info("some", {});
+        std::this_thread::sleep_for(std::chrono::milliseconds(30));
+        ::dup2(pipe, STDERR_FILENO);
+        log.info("some", {});
+        logged += 2;
+        while (count(text, " info some\n") + told_lost(text) < logged) {
+            text += piped.read_some();
+        }
+        EXPECT_EQ(count(text, " info some\n") + told_lost(text), logged);
+    }
+    ::close(pipe);
+    ::close(full);
+}
+
 TEST(Log, WritesAtOnceWhatComesWhenAllIsQuiet) {
     const queue::SystemClock clock;
     PipedError piped;
