@@ -245,7 +245,8 @@ asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
     Outcomes outcomes(*this, *plan);
     lmtp_client::Transaction transaction = transaction_for(*plan, envelope, std::move(content));
     const lmtp_client::ClientOptions options = client_options(plan->backend);
-    lmtp_client::Client& client = client_of(plan->backend);
+    // As it was when this was planned: a reload may have put a relay in the place of the domains' servers since then.
+    lmtp_client::Client& client = plan->domain.empty() || !elsewhere_ ? *client_ : *elsewhere_;
     lmtp_client::TransactionEnd end = co_await client.run(plan->endpoint, std::move(transaction), outcomes, options);
     scheduler_.transaction_ended(number, end.trouble, end.detail, now());
     if (end.abilities) {

@@ -236,14 +236,12 @@ void Process::run(std::shared_ptr<const Plan> plan, const queue::Envelope& envel
     transaction.size = envelope.size;
     ClientOptions options;
     const auto found = options_.backends.find(plan->backend);
-    bool is_by_domain = false;
     if (found != options_.backends.end()) {
         options.reply_timeout = found->second.reply_timeout.count();
-        is_by_domain = found->second.is_by_domain();
     }
     auto delivery = std::make_shared<Delivery>(*this, plan);
     const auto done = [this, delivery](lmtp_client::TransactionEnd end) { ended(*delivery->plan, std::move(end)); };
-    if (is_by_domain) {
+    if (!plan->domain.empty()) {
         exchangers_.run(plan->endpoint.host, std::move(transaction), std::move(content), *delivery, options, done);
     } else {
         client_.run(plan->endpoint, std::move(transaction), std::move(content), *delivery, options, done);

@@ -167,6 +167,8 @@ TEST_F(StoreReportTest, ADelayIsToldOnceAndLeavesTheRecipientAsItIs) {
 }
 
 TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
+    options_.log_octets_max = 64 << 10;
+    options_.checkpoint_pages = 4;
     open();
     const MessageId id = accept({"a@example.com"}, "content");
     RecipientUpdate waits = update(id, 0, RecipientState::waiting, Instant(Duration(77)));
@@ -174,7 +176,14 @@ TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
     waits.backend = "stores";
     waits.last_reply = "451 4.3.0 later";
     EXPECT_EQ(try_record({waits}), StoreStatus::stored);
-    store_->set_limits(UINT64_MAX, 1000);
+    // Nothing new fits while somebody reads and the log cannot be emptied.
+    auto shell = std::make_unique<detail::Connection>(options_.path, detail::OpenMode::read_only);
+    shell->execute("BEGIN");
+    EXPECT_GT(shell->query_integer("SELECT count(*) FROM message"), 0);
+    for (int i = 0; i < 100 && store_->admit(0) == StoreStatus::stored; ++i) {
+        static_cast<void>(send({"b@example.com"}, std::string(9'000, 'x')));
+    }
+    ASSERT_EQ(store_->admit(0), StoreStatus::disk_full);
     RecipientUpdate late;
     late.message = id;
     late.state = RecipientState::waiting;
@@ -188,7 +197,8 @@ TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
     EXPECT_EQ(found->recipients[0].backend, "stores");
     EXPECT_EQ(found->recipients[0].last_reply, "451 4.3.0 later");
     EXPECT_FALSE(found->recipients[0].delay_told);
-    store_->set_limits(0, 1000);
+    shell.reset();
+    EXPECT_TRUE(ears_.await([&] { return store_->admit(0) == StoreStatus::stored; }));
     EXPECT_EQ(try_record({late}), StoreStatus::stored);
     EXPECT_EQ(reports().size(), 1U);
 }
