@@ -108,6 +108,7 @@ private:
     std::unique_ptr<Process> process_;
     std::deque<std::string> lines_;
     Timeline::Milliseconds end_of_trouble_ = 0;
+    Timeline::Milliseconds reloaded_at_ = 0;
     Timeline::Milliseconds calm_since_ = 0;  ///< no trouble of disk or clock
     bool third_is_first_ = false;            ///< where the third domain is routed
     bool power_cut_next_ = false;

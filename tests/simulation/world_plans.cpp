@@ -283,6 +283,7 @@ void World::plan_backend_orders() {
 
 void World::reload() {
     trace("reload");
+    reloaded_at_ = timeline_.now();
     if (process_) {
         process_->reconfigure(options_, route());
     }

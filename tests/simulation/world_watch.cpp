@@ -91,6 +91,8 @@ void World::check_what_waits(Timeline::Milliseconds calm) {
             well.insert(name);
         }
     }
+    // Who was never tried may have belonged to another backend until the last reload, one that was paused.
+    const bool routes_are_old = timeline_.now() - reloaded_at_ >= patience;
     const bool goes_out =
         way_ == Way::by_domain && truth_.is_surely_running(delivery::outgoing_backend, timeline_.now() - patience);
     for (auto& [token, message] : truth_.messages()) {
@@ -105,7 +107,7 @@ void World::check_what_waits(Timeline::Milliseconds calm) {
             const auto backend = backend_of(fact.domain());
             const bool is_long = message.waits_since(fact, timeline_.wall() - std::chrono::milliseconds(patience));
             if (backend && is_long && well.contains(*backend) &&
-                (!fact.recorded || fact.recorded->backend == *backend)) {
+                (fact.recorded ? fact.recorded->backend == *backend : routes_are_old)) {
                 throw Violation("13: " + *backend + " is well, and message " + message.id.to_string() +
                                 waits(message, fact));
             }
