@@ -105,6 +105,9 @@ void Scheduler::loaded(const std::string& name, queue::DuePage page, const Now&)
     backend->loading = false;
     const auto put_off = std::exchange(backend->put_off, {});
     const auto refilled = std::exchange(backend->refilling, std::nullopt);
+    if (!recording_) {
+        return;  // it does not know of the results that the store refused: once it takes them, all is looked at anew
+    }
     if (!refilled) {
         backend->more = backend->more || page.next.has_value();
         backend->cursor = page.next;
