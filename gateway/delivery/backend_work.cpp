@@ -10,22 +10,23 @@ namespace postern::delivery {
 
 namespace {
 
-/// The line of a recipient's home: of the endpoints that are well, the one with the greatest weight.
+/// The line of a recipient's home: of the endpoints that are well, or else of those that hang, the one with the
+/// greatest weight.
 ReadyQueue& home_of(BackendWork& backend, const mail::Mailbox& recipient) {
     const std::uint64_t key = sticky_key(recipient);
-    ReadyQueue* home = &backend.ready;
+    EndpointWork* home = nullptr;
     std::uint64_t greatest = 0;
     for (EndpointWork& work : backend.endpoints) {
-        if (!work.circuit.is_closed()) {
+        if (!work.circuit.is_closed() || (home != nullptr && work.hangs && !home->hangs)) {
             continue;
         }
         const std::uint64_t weight = sticky_weight(key, work.name);
-        if (home == &backend.ready || weight > greatest) {
-            home = &work.own;
+        if (home == nullptr || (home->hangs && !work.hangs) || weight > greatest) {
+            home = &work;
             greatest = weight;
         }
     }
-    return *home;
+    return home == nullptr ? backend.ready : home->own;
 }
 
 }  // namespace
@@ -115,6 +116,18 @@ void BackendWork::find_homes_anew() {
     }
     blocked = std::move(waits_for_mailbox);
     blocked_count = count;
+}
+
+void BackendWork::look_who_hangs(queue::SteadyInstant now) {
+    bool changed = false;
+    for (EndpointWork& work : endpoints) {
+        const bool hangs = work.circuit.is_closed() && work.is_silent(now, hung_after);
+        changed = changed || hangs != work.hangs;
+        work.hangs = hangs;
+    }
+    if (changed) {
+        find_homes_anew();
+    }
 }
 
 void BackendWork::missing(const queue::DueKey& key) { go_back_to(just_before(key)); }

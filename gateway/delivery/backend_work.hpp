@@ -41,7 +41,8 @@ struct EndpointWork {
     Circuit circuit;
     Concurrency concurrency;
     Step step;
-    ReadyQueue own;  ///< with `sticky`: whose home this is
+    ReadyQueue own;      ///< with `sticky`: whose home this is
+    bool hangs = false;  ///< ... which others keep meanwhile
     std::uint32_t in_flight = 0;
     queue::SteadyInstant progress_at{};  ///< when something was heard from it, or began while nothing was at work
     std::string last_error;
@@ -56,8 +57,8 @@ struct EndpointWork {
     }
 };
 
-/// With `failover`: after so long without a word the next endpoint has its turn.
-constexpr std::chrono::seconds failover_patience{30};
+/// With `failover` and `sticky`: after so long without a word others have its turn.
+constexpr std::chrono::seconds hung_after{30};
 
 /// Recipients of a message beyond its share of the memory: some between these, all due.
 struct LeftOut {
@@ -126,6 +127,8 @@ struct BackendWork {
     [[nodiscard]] std::vector<Batch> take_all();
     /// An endpoint has come or gone: under `sticky` homes change.
     void find_homes_anew();
+    /// ... or one hangs, or speaks again.
+    void look_who_hangs(queue::SteadyInstant now);
     /// The store may hold a due recipient with this key that is not in memory.
     void missing(const queue::DueKey& key);
     void missing_somewhere();

@@ -23,7 +23,8 @@ struct RetryCurve {
 ///   connection    F, but at most 5 s; X; M, but at most 5 m    there was no verdict
 ///   policy, other F, X, M
 ///
-/// `first` never exceeds the curve's maximum.
+/// `first` never exceeds the curve's maximum. All attempts count, of whatever kind they were: a store that says now
+/// this, now that, is not tried at the beginning of each curve for days.
 [[nodiscard]] RetryCurve retry_curve(const RetryPolicy& policy, ReplyKind kind);
 
 /// How long to wait after attempt number `attempts` (from 1), give or take a quarter, so that what failed together does

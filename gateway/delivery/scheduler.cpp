@@ -339,10 +339,11 @@ std::optional<queue::SteadyInstant> Scheduler::next_wake(const Now& now) const {
             if (work.circuit.state() == Circuit::State::open) {
                 lower<queue::SteadyInstant>(wake, std::max(now.steady, work.circuit.probe_at()));
             }
-            const bool may_give_way = backend.options.balance == Balance::failover && !backend.ready.empty() &&
-                                      work.in_flight > 0 && !work.is_silent(now.steady, failover_patience);
+            const ReadyQueue& line = backend.options.balance == Balance::sticky ? work.own : backend.ready;
+            const bool may_give_way = backend.options.balance != Balance::least_busy && !line.empty() &&
+                                      work.in_flight > 0 && !work.is_silent(now.steady, hung_after);
             if (may_give_way) {
-                lower<queue::SteadyInstant>(wake, work.progress_at + failover_patience);
+                lower<queue::SteadyInstant>(wake, work.progress_at + hung_after);
             }
         }
         if (backend.is_down() && !backend.loading_old) {

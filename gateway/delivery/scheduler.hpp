@@ -130,8 +130,6 @@ public:
     void committed(const std::shared_ptr<const queue::CommittedMessage>& message, const Now& now);
     /// Recipients of `backend` lie in the store that are not known here: look when there is room.
     void look(const std::string& backend);
-    /// ... of any backend, and perhaps under a name that it had before a reload.
-    void look_everywhere();
     /// Results could not be recorded as they were, as there is no room for the reports: those recipients wait.
     void has_no_room(const Now& now);
     void loaded(const std::string& backend, queue::DuePage page, const Now& now);
@@ -219,6 +217,8 @@ private:
     using Backends = std::map<std::string, BackendWork>;
 
     // scheduler.cpp
+    /// look(), of any backend, and perhaps under a name that it had before a reload.
+    void look_everywhere();
     /// The backend that a recipient goes to now, one that exists; nullopt: none.
     [[nodiscard]] std::optional<std::string> route_of(const queue::Recipient& recipient) const;
     /// The same of all recipients of a domain that name `backend`.

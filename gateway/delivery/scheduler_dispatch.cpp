@@ -19,7 +19,7 @@ EndpointWork* choose(BackendWork& backend, queue::SteadyInstant now) {
     if (backend.options.balance == Balance::failover) {
         // Who hangs gives way to the next, though not at once: a store that is slow is still the first.
         const auto speaks = [now](const auto& work) {
-            return work.circuit.is_closed() && !work.is_silent(now, failover_patience);
+            return work.circuit.is_closed() && !work.is_silent(now, hung_after);
         };
         auto first_well = std::find_if(endpoints.begin(), endpoints.end(), speaks);
         if (first_well == endpoints.end()) {
@@ -60,6 +60,7 @@ void Scheduler::dispatch(const std::string& name, BackendWork& backend, const No
         return;
     }
     if (backend.options.balance == Balance::sticky) {
+        backend.look_who_hangs(now.steady);
         for (EndpointWork& work : backend.endpoints) {
             while (!work.own.empty() && work.has_room()) {
                 start_next(name, backend, work, work.own, now);

@@ -149,6 +149,56 @@ TEST_F(BalanceTest, StickyMovesOnlyWhatItMust) {
     EXPECT_EQ(homes(60), before) << "and back";
 }
 
+TEST_F(BalanceTest, StickyLeavesAHomeThatHangsUntilItSpeaks) {
+    use(Balance::sticky, 1);
+    begin();
+    const auto before = homes(30);
+    const std::string hanging = before.at("u0@example.com");
+    send({"u0@example.com"});
+    const auto hung = next_plan();
+    send({"u0@example.com"});
+    pass(29s);
+    EXPECT_TRUE(plans.empty()) << "slow, perhaps";
+    pass(1s);
+    ASSERT_EQ(plans.size(), 1U) << "without anything new";
+    EXPECT_NE(reply_to_next({"250 ok"})->endpoint.to_string(), hanging);
+    for (const auto& [address, endpoint] : homes(30)) {
+        if (before.at(address) == hanging) {
+            EXPECT_NE(endpoint, hanging);
+        } else {
+            EXPECT_EQ(endpoint, before.at(address)) << address << " moved though its home is well";
+        }
+    }
+    answer(*hung, {"250 ok"});
+    end(*hung);
+    EXPECT_EQ(homes(30), before) << "and back";
+}
+
+TEST_F(BalanceTest, StickyStaysWhenEveryHomeHangs) {
+    use(Balance::sticky, 1);
+    begin();
+    std::map<std::string, std::shared_ptr<const Plan>> hung;
+    for (int i = 0; hung.size() < 3; ++i) {
+        send({"u" + std::to_string(i) + "@example.com"});
+        while (!plans.empty()) {
+            const auto plan = next_plan();
+            hung[plan->endpoint.to_string()] = plan;
+        }
+    }
+    pass(31s);
+    send({"last@example.com"});
+    EXPECT_TRUE(plans.empty());
+    for (const auto& [endpoint, plan] : hung) {
+        answer(*plan, {"250 ok"});
+        end(*plan);
+    }
+    std::size_t delivered = 0;
+    for (; !plans.empty(); ++delivered) {
+        reply_to_next({"250 ok"});
+    }
+    EXPECT_GE(delivered, 1U);
+}
+
 TEST_F(BalanceTest, StickyMakesDifferentTransactionsOfOneMessage) {
     use(Balance::sticky);
     begin();

@@ -287,6 +287,29 @@ TEST_F(FairnessTest, WhenTheStoreCannotRecordNothingIsStarted) {
     EXPECT_GT(plans.size(), 1U);
 }
 
+TEST_F(FairnessTest, NoLoadIsBelievedThatKnowsNothingOfResultsWhichTheStoreRefuses) {
+    begin();
+    const auto id = send({"a@example.com"});
+    const queue::Recipient as_it_was = row(id);
+    hold_loads = true;
+    scheduler->look("stores");
+    run();
+    reply_to_next({"450 4.7.1 later"});
+    const queue::Recipient result = row(id);
+    ASSERT_GT(result.next_attempt_at, now.wall);
+    rows.at({id.value(), 0}).recipient = as_it_was;  // the disk is full
+    scheduler->set_recording(false);
+    hold_loads = false;
+    run();
+    while (answer_loads()) {}
+    rows.at({id.value(), 0}).recipient = result;  // it has room again
+    scheduler->set_recording(true);
+    run();
+    EXPECT_TRUE(plans.empty()) << "before its time";
+    pass(result.next_attempt_at - now.wall);
+    EXPECT_EQ(plans.size(), 1U);
+}
+
 TEST_F(FairnessTest, NothingIsStartedBeforeTheMarksAreKnown) {
     make();
     put({"a@example.com"});
