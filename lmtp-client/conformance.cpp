@@ -43,7 +43,7 @@ public:
             // One after the other; a store that closes or is silent ends it, and what was not asked is not told.
             (void)(helo_is_refused("HELO") && helo_is_refused("EHLO") && lhlo() && simple("NOOP", "RFC 5321 4.1.1.9") &&
                    unknown_command() && data_without_recipients(false) && data_without_recipients(true) &&
-                   impossible_mailbox() && recipient() && pipelined_group() && enhanced_codes() && quit());
+                   behind_mail() && enhanced_codes() && quit());
         }
         return std::move(checks_);
     }
@@ -105,22 +105,69 @@ private:
     }
 
     bool lhlo() {
-        const auto reply = ask("LHLO " + options_.hostname, "LHLO is accepted", "RFC 2033 4.1");
+        auto reply = greet("LHLO is accepted");
+        if (reply && options_.security.tls != Security::Tls::off) {
+            reply = within_tls(*reply);
+        }
         if (!reply) {
             return false;
         }
-        if (!reply->is_success()) {
-            tell(Result::fail, "LHLO is accepted", "RFC 2033 4.1", reply->to_string(),
-                 "nothing can be delivered to it");
-            return false;
-        }
-        tell(Result::pass, "LHLO is accepted", "RFC 2033 4.1", reply->to_string());
         must_offer(*reply, "PIPELINING", "each command waits for the answer to the one before: slower, nothing else");
         must_offer(*reply, "ENHANCEDSTATUSCODES", "codes are read where they stand; else the basic code alone decides");
         should_offer(*reply, "8BITMIME", "RFC 2033 5", "8-bit mail for it is returned with 5.6.3");
         should_offer(*reply, "SMTPUTF8", "RFC 6531", "mail with UTF-8 addresses for it is returned with 5.6.7");
         announced_ = announces(*reply, "ENHANCEDSTATUSCODES");
         return true;
+    }
+
+    /// The reply to a LHLO that was accepted.
+    std::optional<mail::Reply> greet(const std::string& what) {
+        auto reply = ask("LHLO " + options_.hostname, what, "RFC 2033 4.1");
+        if (reply) {
+            const bool good = reply->is_success();
+            tell(good ? Result::pass : Result::fail, what, "RFC 2033 4.1", reply->to_string(),
+                 good ? "" : "nothing can be delivered to it");
+            return good ? std::move(reply) : std::nullopt;
+        }
+        return reply;
+    }
+
+    /// On into TLS, where mail for it goes. `clear`: the reply to LHLO in clear. The reply within; nullopt: no mail
+    /// goes.
+    std::optional<mail::Reply> within_tls(const mail::Reply& clear) {
+        const std::string clause = "RFC 3207 4";
+        const bool needed = options_.security.tls != Security::Tls::opportunistic;
+        if (!announces(clear, "STARTTLS")) {
+            tell(needed ? Result::fail : Result::cannot_tell, "STARTTLS is offered", clause, "not offered",
+                 needed ? "mail for it waits: `tls: required` sends nothing in clear" : "mail for it goes in clear");
+            return needed ? std::nullopt : std::optional(clear);
+        }
+        const std::string why_not = start_tls();
+        if (why_not.empty()) {
+            tell(Result::pass, "TLS begins", clause, talk_->tls());
+            return greet("LHLO is accepted within TLS");
+        }
+        tell(Result::fail, "TLS begins", clause, why_not,
+             needed ? "mail for it waits: `tls: required` sends nothing in clear" : "mail for it goes in clear");
+        if (needed || !connect_anew()) {
+            return std::nullopt;
+        }
+        return clear;
+    }
+
+    /// Empty: in TLS now. Else why not.
+    std::string start_tls() {
+        if (!talk_->send("STARTTLS\r\n")) {
+            return talk_->error();
+        }
+        const auto ready = talk_->reply(options_.reply_timeout);
+        if (!ready) {
+            return talk_->error();
+        }
+        if (ready->code() != 220) {
+            return ready->to_string();
+        }
+        return talk_->start_tls(options_.security, endpoint_.host, options_.reply_timeout);
     }
 
     void must_offer(const mail::Reply& reply, const std::string& keyword, std::string consequence) {
@@ -163,9 +210,10 @@ private:
             if (!sender) {
                 return false;
             }
-            if (!sender->is_success()) {
+            takes_null_sender_ = sender->is_success();
+            if (!takes_null_sender_) {
                 tell(Result::fail, "the null sender is accepted", "RFC 5321 4.5.5", sender->to_string(),
-                     "reports of delivery fail there");
+                     "reports of delivery fail there; what comes behind MAIL could not be checked");
                 return true;
             }
         }
@@ -195,16 +243,28 @@ private:
 
     /// A connection that may be waiting for content is of no more use.
     bool again() {
+        const bool in_tls = !talk_->tls().empty();
+        return connect_anew() && (!in_tls || (start_tls().empty() && greet_again()));
+    }
+
+    /// In clear, to behind LHLO, without a check.
+    bool connect_anew() {
         talk_ = std::make_unique<detail::BlockingDialogue>();
+        return talk_->connect(endpoint_, options_.connect_timeout).empty() &&
+               talk_->reply(options_.reply_timeout).has_value() && greet_again();
+    }
+
+    bool greet_again() {
         announced_ = false;
-        if (!talk_->connect(endpoint_, options_.connect_timeout).empty() || !talk_->reply(options_.reply_timeout) ||
-            !talk_->send("LHLO " + options_.hostname + "\r\n")) {
+        if (!talk_->send("LHLO " + options_.hostname + "\r\n")) {
             return false;
         }
         const auto reply = talk_->reply(options_.reply_timeout);
         announced_ = reply && announces(*reply, "ENHANCEDSTATUSCODES");
         return reply && reply->is_success();
     }
+
+    bool behind_mail() { return !takes_null_sender_ || (impossible_mailbox() && recipient() && pipelined_group()); }
 
     bool impossible_mailbox() {
         const std::string what = "a mailbox that cannot be is refused at RCPT";
@@ -296,7 +356,8 @@ private:
     const ConformanceOptions& options_;
     std::unique_ptr<detail::BlockingDialogue> talk_;
     std::vector<Check> checks_;
-    bool announced_ = false;        ///< ENHANCEDSTATUSCODES
+    bool announced_ = false;  ///< ENHANCEDSTATUSCODES
+    bool takes_null_sender_ = true;
     bool accepts_anybody_ = false;  ///< at RCPT
     std::string without_code_;      ///< the first reply that lacked one
 };

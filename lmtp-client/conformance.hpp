@@ -1,7 +1,7 @@
 // Checks a store against RFC 2033 without giving it a message: no content is ever sent, so nothing can be stored. For
 // `postern backend conformance`.
 //
-// Source: RFC 2033 sections 4.1, 4.2 and 5; RFC 5321 sections 4.1.1 and 4.2; RFC 2920; RFC 2034.
+// Source: RFC 2033 sections 4.1, 4.2 and 5; RFC 3207; RFC 5321 sections 4.1.1 and 4.2; RFC 2920; RFC 2034.
 // Threads: the caller's. Blocks, on sockets of its own, within the time limits.
 #pragma once
 
@@ -10,12 +10,14 @@
 #include <string>
 #include <vector>
 
+#include "lmtp-client/tls.hpp"
 #include "lmtp-client/transaction.hpp"
 
 namespace postern::lmtp_client {
 
 struct ConformanceOptions {
     std::string hostname;  ///< for LHLO
+    Security security;     ///< as mail for it goes; most checks are made within it
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(10);
     std::chrono::milliseconds reply_timeout = std::chrono::seconds(30);  ///< for each reply
     std::optional<mail::Mailbox> recipient;  ///< one that the store should accept; none: that is not checked

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "gateway/cli/exit_status.hpp"
+#include "gateway/main/translate.hpp"
 #include "lmtp-client/conformance.hpp"
 #include "queue/mail/printable.hpp"
 
@@ -78,6 +79,12 @@ int run(const cli::Invocation& invocation, const ConformanceArguments& arguments
         return cli::exit_no;
     }
     const config::Backend& backend = found->second;
+    auto security = backend_security(backend, arguments.backend);
+    if (security.has_error()) {
+        invocation.complain(security.error());
+        return cli::exit_config;
+    }
+    options.security = std::move(*security);
     options.hostname = config->hostname;
     options.connect_timeout = std::min<std::chrono::milliseconds>(backend.connect_timeout, options.connect_timeout);
     options.reply_timeout = std::min<std::chrono::milliseconds>(backend.reply_timeout, options.reply_timeout);

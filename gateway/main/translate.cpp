@@ -102,6 +102,10 @@ delivery::BackendOptions outgoing(const config::Bounces& bounces) {
 
 }  // namespace
 
+Result<lmtp_client::Security, std::string> backend_security(const config::Backend& backend, const std::string& name) {
+    return security(backend.tls, backend.tls_authorities, "tls_authorities of " + name);
+}
+
 Result<delivery::Options, std::string> delivery_options(const config::Config& config) {
     using Translated = Result<delivery::Options, std::string>;
     delivery::Options options;
@@ -128,7 +132,7 @@ Result<delivery::Options, std::string> delivery_options(const config::Config& co
         translated.recipients_per_transaction = backend.recipients_per_transaction;
         translated.connect_timeout = backend.connect_timeout;
         translated.reply_timeout = backend.reply_timeout;
-        auto encryption = security(backend.tls, backend.tls_authorities, "tls_authorities of " + name);
+        auto encryption = backend_security(backend, name);
         if (encryption.has_error()) {
             return Translated(boost::system::in_place_error, encryption.error());
         }

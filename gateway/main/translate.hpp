@@ -15,6 +15,7 @@
 #include "gateway/outgoing/options.hpp"
 #include "gateway/routing/routes.hpp"
 #include "gateway/screening/screen.hpp"
+#include "lmtp-client/tls.hpp"
 #include "queue/sqlite_store.hpp"
 #include "smtp-server/listener_options.hpp"
 
@@ -23,6 +24,9 @@ namespace postern::gateway {
 [[nodiscard]] queue::SqliteStoreOptions store_options(const config::Config& config);
 /// Reads the files of certificates and passwords that the configuration names; the error is for the operator.
 [[nodiscard]] Result<delivery::Options, std::string> delivery_options(const config::Config& config);
+/// How mail goes to the stores of backend `name`. Reads the file of its authorities.
+[[nodiscard]] Result<lmtp_client::Security, std::string> backend_security(const config::Backend& backend,
+                                                                          const std::string& name);
 /// The way to the servers of other domains. Looks at this machine's addresses, as they are now, and reads the system's
 /// authorities.
 [[nodiscard]] Result<std::shared_ptr<const outgoing::Options>, std::string> way_out(const config::Config& config);

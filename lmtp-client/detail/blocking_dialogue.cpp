@@ -99,12 +99,48 @@ std::string BlockingDialogue::connect(const Endpoint& endpoint, milliseconds pat
     return error_;
 }
 
+std::string BlockingDialogue::start_tls(const Security& security, const std::string& host, milliseconds patience) {
+    const auto until = Clock::now() + patience;
+    if (!input_.empty()) {
+        return error_ = "the store said something before TLS began";  // anybody may have put it there
+    }
+    tls_ = std::make_unique<TlsStream>(security, host);
+    while (true) {
+        const TlsStream::Progress progress = tls_->handshake();
+        if (!transmit(tls_->take_output())) {
+            return error_;
+        }
+        if (progress == TlsStream::Progress::ready) {
+            return {};
+        }
+        if (progress == TlsStream::Progress::failed) {
+            return error_ = tls_->error();
+        }
+        std::string octets;
+        if (receive(until, octets) != Read::bytes) {
+            return error_;
+        }
+        tls_->feed(octets);
+    }
+}
+
 bool BlockingDialogue::send(std::string_view bytes) {
+    if (!tls_) {
+        return transmit(bytes);
+    }
+    if (!tls_->write(bytes)) {
+        error_ = tls_->error();
+        return false;
+    }
+    return transmit(tls_->take_output());
+}
+
+bool BlockingDialogue::transmit(std::string_view octets) {
     const auto until = Clock::now() + std::chrono::seconds(10);
-    while (!bytes.empty()) {
-        const ssize_t count = ::send(descriptor_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    while (!octets.empty()) {
+        const ssize_t count = ::send(descriptor_, octets.data(), octets.size(), MSG_NOSIGNAL);
         if (count > 0) {
-            bytes.remove_prefix(static_cast<std::size_t>(count));
+            octets.remove_prefix(static_cast<std::size_t>(count));
         } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
             if (!wait_for(descriptor_, POLLOUT, until)) {
                 error_ = "the store takes nothing";
@@ -119,6 +155,28 @@ bool BlockingDialogue::send(std::string_view bytes) {
 }
 
 BlockingDialogue::Read BlockingDialogue::read_some(Clock::time_point until) {
+    if (!tls_) {
+        return receive(until, input_);
+    }
+    std::array<char, 4096> buffer;
+    while (true) {
+        if (const std::size_t count = tls_->read(buffer); count > 0) {
+            input_.append(buffer.data(), count);
+            return Read::bytes;
+        }
+        if (tls_->has_ended()) {
+            error_ = "the store closed the connection";
+            return Read::end;
+        }
+        std::string octets;
+        if (const Read came = receive(until, octets); came != Read::bytes) {
+            return came;
+        }
+        tls_->feed(octets);
+    }
+}
+
+BlockingDialogue::Read BlockingDialogue::receive(Clock::time_point until, std::string& into) {
     std::array<char, 4096> buffer;
     while (true) {
         if (!wait_for(descriptor_, POLLIN, until)) {
@@ -127,7 +185,7 @@ BlockingDialogue::Read BlockingDialogue::read_some(Clock::time_point until) {
         }
         const ssize_t count = ::recv(descriptor_, buffer.data(), buffer.size(), 0);
         if (count > 0) {
-            input_.append(buffer.data(), static_cast<std::size_t>(count));
+            into.append(buffer.data(), static_cast<std::size_t>(count));
             return Read::bytes;
         }
         if (count == 0) {

@@ -1,9 +1,12 @@
-"""Against a real Dovecot, over TCP and over a Unix socket."""
+"""Against a real Dovecot, over TCP, over a Unix socket and in TLS."""
 import glob
+import json
 import os
+import pathlib
 import shutil
 import smtplib
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -13,7 +16,7 @@ from conftest import Gateway, Process, free_port, wait_until
 DOVECOT = shutil.which("dovecot", path="/usr/sbin:/usr/bin")
 
 
-def write_config(folder, port):
+def write_config(folder, port, certificate):
     (folder / "run").mkdir(exist_ok=True)
     users = folder / "users"
     users.write_text("ok:{PLAIN}x::::::\nsecond:{PLAIN}x::::::\nfull:{PLAIN}x::::::userdb_quota_rule=*:bytes=10\n")
@@ -31,7 +34,7 @@ first_valid_uid = 1
 first_valid_gid = 1
 mail_location = maildir:{folder}/mail/%n
 auth_username_format = %n
-ssl = no
+{f"ssl = required{chr(10)}ssl_cert = <{certificate}{chr(10)}ssl_key = <{certificate}" if certificate else "ssl = no"}
 mail_plugins = quota
 plugin {{
   quota = maildir:User quota
@@ -64,10 +67,10 @@ protocol lmtp {{
 
 
 class Dovecot:
-    def __init__(self, folder):
+    def __init__(self, folder, certificate=None):
         self.folder = folder
         self.port = free_port()
-        self.config = write_config(folder, self.port)
+        self.config = write_config(folder, self.port, certificate)
         (folder / "mail").mkdir(exist_ok=True)
         os.chmod(folder / "mail", 0o777)
 
@@ -86,24 +89,26 @@ class Dovecot:
         return [open(name, "rb").read() for name in glob.glob(str(self.folder / "mail" / user / "**/new/*"), recursive=True)]
 
 
-@pytest.fixture(params=["tcp", "unix"])
-def pair(request):
+@pytest.fixture
+def folder():
     if DOVECOT is None or os.geteuid() != 0:
         pytest.skip("needs dovecot-lmtpd and root")
-    import pathlib
-    import tempfile
     with tempfile.TemporaryDirectory(prefix="postern-dovecot-") as name:
-        folder = pathlib.Path(name)
-        os.chmod(folder, 0o755)
-        dovecot = Dovecot(folder)
-        dovecot.start()
-        endpoint = f"127.0.0.1:{dovecot.port}" if request.param == "tcp" else f"unix:{folder}/run/lmtp"
-        gateway = Gateway(folder, [endpoint])
-        gateway.start()
-        yield gateway, dovecot
-        if gateway.process.process.poll() is None:
-            gateway.stop()
-        dovecot.stop()
+        os.chmod(name, 0o755)
+        yield pathlib.Path(name)
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def pair(request, folder):
+    dovecot = Dovecot(folder)
+    dovecot.start()
+    endpoint = f"127.0.0.1:{dovecot.port}" if request.param == "tcp" else f"unix:{folder}/run/lmtp"
+    gateway = Gateway(folder, [endpoint])
+    gateway.start()
+    yield gateway, dovecot
+    if gateway.process.process.poll() is None:
+        gateway.stop()
+    dovecot.stop()
 
 
 def send(gateway, recipients, message):
@@ -146,3 +151,42 @@ def test_bytes_fates_and_return(pair):
     print(f"all delivered {took:.1f} s after Dovecot's return")
     if not os.environ.get("POSTERN_SANITIZED"):
         assert took < 20  # 5 s are promised; a machine under load gets more here, and the figure is printed
+
+
+@pytest.mark.parametrize("tls", ["off", "opportunistic", "required"])
+def test_it_conforms_and_stores_nothing_of_that(folder, tls):
+    certificate = folder / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "key.pem", "-out",
+                    folder / "own.pem", "-days", "2", "-subj", "/CN=store", "-addext", "subjectAltName=IP:127.0.0.1"], check=True, capture_output=True)
+    certificate.write_text((folder / "own.pem").read_text() + (folder / "key.pem").read_text())
+    dovecot = Dovecot(folder, certificate)
+    dovecot.start()
+    gateway = Gateway(folder, [f"127.0.0.1:{dovecot.port}"])
+    endpoints = f'["127.0.0.1:{dovecot.port}"]'
+
+    def examine(keys):
+        gateway.config.write_text(text.replace(endpoints, endpoints + keys))
+        done = gateway.run("backend", "conformance", "stores", "--recipient", "ok@example.com", "--json")
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+    text = gateway.config.read_text()
+    assert endpoints in text
+    status, checks = examine(f", tls: {tls}, tls_authorities: {folder}/own.pem" if tls != "off" else "")
+    results = {check["check"]: check["result"] for check in checks}
+    assert status == 0 and "fail" not in results.values(), checks
+    assert results["the store closes after QUIT"] == results["the recipient given is accepted"] == "pass"
+    assert ("LHLO is accepted within TLS" in results) == (tls != "off")
+    if tls == "required":
+        status, checks = examine(", tls: required")
+        assert status == 1 and checks[-1]["check"] == "TLS begins" and "self-signed certificate" in checks[-1]["seen"]
+        assert "nothing in clear" in checks[-1]["consequence"]
+        status, checks = examine(f", tls: required, tls_authorities: {folder}/none.pem")
+        assert status == 78 and not checks
+        examine(f", tls: required, tls_authorities: {folder}/own.pem")
+        gateway.start()
+        send(gateway, ["ok@example.com"], b"Subject: secret\r\n\r\nx\r\n")
+        wait_until(lambda: dovecot.messages("ok"), "the message")
+        assert gateway.stop() == 0
+        assert len(dovecot.messages("ok")) == 1
+    else:
+        assert not dovecot.messages("ok")
+    dovecot.stop()

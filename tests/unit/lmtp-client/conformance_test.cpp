@@ -168,6 +168,59 @@ INSTANTIATE_TEST_SUITE_P(All, ConformanceFaults,
                                          Fault{"XNONSENSE", "250 2.0.0 ok\r\n", "unknown command"},
                                          Fault{"QUIT", "250 2.0.0 bye\r\n", "QUIT is 221"}));
 
+TEST(Conformance, WithoutTheNullSenderWhatComesBehindItIsNotJudged) {
+    Store store("220 store LMTP", [](const std::string& line) {
+        return line.starts_with("MAIL") ? std::string("550 5.7.1 no\r\n") : by_the_book(line);
+    });
+    const auto checks = check_conformance(store.endpoint(), quick());
+    for (const ConformanceCheck& check : checks) {
+        EXPECT_EQ(check.result, check.what == "the null sender is accepted" ? Result::fail : Result::pass)
+            << check.what << ": " << check.seen;
+        EXPECT_EQ(check.what.find("one write"), std::string::npos);
+    }
+    EXPECT_EQ(checks.back().what, "the store closes after QUIT");
+}
+
+class ConformanceTls : public testing::TestWithParam<Security::Tls> {
+protected:
+    std::vector<ConformanceCheck> check(const Endpoint& endpoint) {
+        ConformanceOptions options = quick();
+        options.security.tls = GetParam();
+        options.security.context = *TlsContext::make("");
+        return check_conformance(endpoint, options);
+    }
+    [[nodiscard]] static bool is_needed() { return GetParam() != Security::Tls::opportunistic; }
+};
+
+INSTANTIATE_TEST_SUITE_P(All, ConformanceTls,
+                         testing::Values(Security::Tls::opportunistic, Security::Tls::encrypted,
+                                         Security::Tls::required));
+
+TEST_P(ConformanceTls, AStoreThatDoesNotOfferItIsExaminedInClearOrNot) {
+    Store store("220 store LMTP", by_the_book);
+    const auto checks = check(store.endpoint());
+    EXPECT_EQ(find(checks, "STARTTLS")->result, is_needed() ? Result::fail : Result::cannot_tell);
+    EXPECT_EQ(checks.back().what, is_needed() ? "STARTTLS is offered" : "the store closes after QUIT");
+}
+
+// Shows: RFC 3207 4.1
+TEST_P(ConformanceTls, AStoreWhoseTlsDoesNotWorkIsExaminedInClearOrNot) {
+    for (const std::string answer : {"454 4.7.0 not now\r\n", "220 go\r\n250 injected\r\n"}) {
+        Store store("220 store LMTP", [&answer](const std::string& line) {
+            if (line.starts_with("LHLO")) {
+                return std::string("250-store\r\n250-STARTTLS\r\n250-PIPELINING\r\n250 ENHANCEDSTATUSCODES\r\n");
+            }
+            if (line == "STARTTLS") {
+                return answer;
+            }
+            return by_the_book(line);
+        });
+        const auto checks = check(store.endpoint());
+        EXPECT_EQ(find(checks, "TLS begins")->result, Result::fail) << answer;
+        EXPECT_EQ(checks.back().what, is_needed() ? "TLS begins" : "the store closes after QUIT") << answer;
+    }
+}
+
 TEST(Conformance, WhoTakesAnybodyIsNoFault) {
     Store store("220 store LMTP", [](const std::string& line) {
         return line.starts_with("RCPT") ? std::string("250 2.1.5 ok\r\n") : by_the_book(line);
