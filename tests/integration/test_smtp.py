@@ -1,9 +1,10 @@
 """Mail through the gateway: what comes out is what went in, and each recipient has a fate of its own."""
+import signal
 import smtplib
 import socket
 import subprocess
 
-from conftest import Gateway, wait_until
+from conftest import Gateway, MemoryStore, wait_until
 
 
 def below_trace(content):
@@ -49,6 +50,31 @@ def test_a_line_of_a_mailbox_file_is_content_like_any_other(gateway, store):
                     assert client.data(message)[0] == 250
     wait_until(lambda: len(store.contents) == 2 * len(sent), "delivery")
     assert sorted(below_trace(content) for content in store.contents) == sorted(2 * sent)
+
+
+def test_mail_without_a_header_is_mail_also_over_a_kill(gateway, store):
+    """Other servers lost such mail when they read their spool again, or took its body for a header."""
+    sent = [b"", b"\r\n", b"\r\n\r\n", b"no header, no colon\r\n", b"\r\nX-Body: 1\r\n", b"line: one\r\nno colon\r\n", b":\r\n", b"no end of the header: 1\r\n",
+            b"__proto__: 1\r\nconstructor: 2\r\n", b"\r\n." + b"x" * 70000 + b"\r\n", b"x" * 300000 + b"\r\n"]
+    store.close()
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.ehlo("client.example.org")
+        for message in sent:
+            client.mail("a@example.org")
+            client.rcpt("ok@example.com")
+            client.send(b"BDAT %d LAST\r\n%s" % (len(message), message))
+            assert client.getreply()[0] == 250, message[:70]
+            client.mail("a@example.org")
+            client.rcpt("ok@example.com")
+            assert client.data(message)[0] == 250, message[:70]
+    gateway.stop(signal.SIGKILL)
+    again = MemoryStore(store.port)
+    gateway.start()
+    wait_until(lambda: len(again.contents) == 2 * len(sent), "delivery")
+    # smtplib's DATA of nothing is an empty line.
+    assert sorted(below_trace(content) for content in again.contents) == sorted(sent + [message or b"\r\n" for message in sent])
+    wait_until(lambda: not gateway.list(), "an empty queue")
+    again.close()
 
 
 def test_what_is_offered_is_this_and_the_limit_is_kept(tmp_path, store):

@@ -150,6 +150,31 @@ def test_swaks_sends_over_tls(gateway, store):
     delivered(store, "swaks")
 
 
+ODD_NAMES = [b"a" * 23 + b"\\", b"\\" * 24, b"\0" * 24, b"mx.example.com" + b"\0" * 10, b"." * 24, b"*." * 12, b"*.wild.example".rjust(24, b"."), b"\r\n" * 12, b"%n" * 12,
+             b"\xff" * 24, b"../" * 8, b"mx.example.com..........", b"$(x)`y`|;'\"<>&{}[]!#~^?*"]
+
+
+# Shows: faults.md, Exim CVE-2019-15846
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_whatever_name_a_client_asks_for_the_next_one_is_served(gateway, store, name):
+    """Its library would not send such a name: it is put into its first message, in the place of a good one of the same length."""
+    good = b"x" * 16 + b".example"
+    assert len(name) == len(good)
+    inward, outward = ssl.MemoryBIO(), ssl.MemoryBIO()
+    shake = any_context().wrap_bio(inward, outward, server_hostname=good.decode())
+    with pytest.raises(ssl.SSLWantReadError):
+        shake.do_handshake()
+    hello = outward.read()
+    assert hello.count(good) == 1
+    client = ready_to_shake(gateway.port)
+    client.sendall(hello.replace(good, name))
+    answer = client.recv(5)
+    assert answer[:1] in (b"\x15", b"\x16", b""), answer  # an alert, or its hello
+    client.close()
+    send_over_tls(gateway.port, "after-it")
+    delivered(store, "after-it")
+
+
 INJECTIONS = [b"STARTTLS\r\nNOOP\r\n", b"STARTTLS\r\nEHLO x\r\nMAIL FROM:<a@example.org>\r\nRCPT TO:<ok@example.com>\r\n", b"STARTTLS\r\n\r\n", b"STARTTLS\r\nx"]
 
 
