@@ -25,8 +25,8 @@ struct ClientOptions {
     Security security;
     std::chrono::milliseconds connect_timeout = std::chrono::seconds(30);
     std::chrono::milliseconds reply_timeout = std::chrono::minutes(5);  ///< for one reply, to its last octet
-    /// In SMTP, once the content was sent, in place of reply_timeout. RFC 5321 section 4.5.3.2.6: a server may deliver
-    /// before it answers, and who hangs up earlier makes duplicates.
+    /// Once the content was sent, in place of reply_timeout; for each reply. RFC 5321 section 4.5.3.2.6: a server may
+    /// deliver before it answers, and who hangs up earlier makes duplicates.
     std::chrono::milliseconds final_reply_timeout = std::chrono::minutes(10);
     std::chrono::milliseconds idle_max = std::chrono::seconds(30);  ///< an idle connection is closed after this
     std::chrono::milliseconds age_max = std::chrono::minutes(5);    ///< no new transaction on an older one

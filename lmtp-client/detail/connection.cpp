@@ -1,5 +1,6 @@
 #include "lmtp-client/detail/connection.hpp"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -45,6 +46,18 @@ bool is_without_data(const boost::system::error_code& error) {
     return error == boost::system::errc::make_error_code(boost::system::errc::protocol_error);
 }
 constexpr const char* without_data = "TLS records without end that carry no data";
+
+/// While a reply is awaited nothing is sent: that the peer's machine has died would be seen by the deadline alone,
+/// minutes after another has taken its place. So the kernel asks: after 20 s of silence, and gives up 40 s later.
+void watch_peer(int socket) {
+    const auto set = [socket](int level, int name, int value) {
+        static_cast<void>(::setsockopt(socket, level, name, &value, sizeof value));
+    };
+    set(SOL_SOCKET, SO_KEEPALIVE, 1);
+    set(IPPROTO_TCP, TCP_KEEPIDLE, 20);
+    set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+    set(IPPROTO_TCP, TCP_KEEPCNT, 4);
+}
 
 Connection::Ended fault(Trouble trouble, std::string detail) {
     Connection::Ended ended;
@@ -156,6 +169,7 @@ asio::awaitable<Connection::ErrorCode> Connection::connect(const Endpoint& where
         socket_.non_blocking(true, error);
         if (where.unix_path.empty()) {
             socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+            watch_peer(socket_.native_handle());
         }
     }
     co_return error;
@@ -463,8 +477,7 @@ asio::awaitable<void> Connection::receive(Dialogue& dialogue, const ClientOption
     if (!reply_awaited_ || dialogue.replies() != replies_seen_) {
         reply_awaited_ = true;
         replies_seen_ = dialogue.replies();
-        const bool is_final = endpoint.protocol == Protocol::smtp && dialogue.is_content_sent();
-        set_deadline(is_final ? options.final_reply_timeout : options.reply_timeout);
+        set_deadline(dialogue.is_content_sent() ? options.final_reply_timeout : options.reply_timeout);
     }
     const Arrived arrived = co_await read_some();
     if (arrived.count > 0) {

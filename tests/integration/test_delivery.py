@@ -198,6 +198,17 @@ def test_a_paused_backend_stays_paused_over_a_restart(quiet, store):
     other.close()
 
 
+def test_the_kernel_watches_a_store_that_may_die_without_a_word(quiet, store):
+    quiet.start()
+    send(quiet, ["a@example.com"], "one")
+    wait_until(lambda: ("one", "a@example.com") in store.received, "delivery")
+
+    def timers():
+        rows = [line.split() for line in open("/proc/net/tcp").read().splitlines()[1:]]
+        return {row[5].split(":")[0] for row in rows if row[2] == "0100007F:%04X" % store.port and row[3] == "01"}
+    wait_until(lambda: timers() == {"02"}, "a keepalive timer on the idle connection")
+
+
 def test_a_success_calls_the_mail_that_waits_for_the_mailbox(quiet):
     store = RefusingStore()
 

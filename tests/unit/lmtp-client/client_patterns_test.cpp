@@ -25,6 +25,7 @@ public:
         options_.age_max = std::chrono::milliseconds(0);  // a connection each
         // Long enough that a busy machine keeps it, short enough to wait for.
         options_.reply_timeout = std::chrono::milliseconds(2500);
+        options_.final_reply_timeout = options_.reply_timeout;
         for (const Mode& mode : modes) {
             for (const bool drips : {false, true}) {
                 StoreOptions store;

@@ -244,12 +244,13 @@ TEST_F(SmtpClientTest, WaitsForTheLastReplyByATimeOfItsOwn) {
         EXPECT_EQ(end.trouble, Trouble::broken);
         EXPECT_EQ(recorder->words(), (Words{"unknown"}));
     }
-    // A store's replies have but one patience.
+    // Of a store, for each of its replies.
     server.smtp = false;
-    options.reply_timeout = std::chrono::minutes(5);
+    options.reply_timeout = milliseconds(1000);
+    options.final_reply_timeout = std::chrono::minutes(10);
     ScriptedStore lmtp(server);
-    EXPECT_EQ(run(lmtp, transaction("s@example.org", {"a@example.com"})).trouble, Trouble::none);
-    EXPECT_EQ(recorder->words(), (Words{"250"}));
+    EXPECT_EQ(run(lmtp, transaction("s@example.org", {"a@example.com", "b@example.com"})).trouble, Trouble::none);
+    EXPECT_EQ(recorder->words(), (Words{"250", "250"}));
 }
 
 TEST_F(SmtpClientTest, HasTimeForTheLastReplyByDefault) {
