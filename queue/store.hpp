@@ -147,8 +147,8 @@ public:
     virtual void batch_done() = 0;
     /// The store closed itself after an error (`error` says which), or is back (`error` empty).
     virtual void health_changed(const std::string& error) = 0;
-    /// Some whose results said that they were done with wait instead (record() says when): whoever keeps times in
-    /// memory looks again. Before the completion of their record().
+    /// Some whose results said that they were done with wait instead (record() says when), or a delay was not told:
+    /// whoever keeps in memory what became of them looks again. Before the completion of their record().
     virtual void put_off() {}
     /// Something that an operator should look at while it goes on: the disk filled up, a reader keeps the log from
     /// being emptied, the history cannot be written. On the writer's thread, or on that of the history.

@@ -75,7 +75,8 @@ std::vector<RecipientUpdate> RecordCommand::decided(Tables& tables, BatchEffects
     std::vector<RecipientUpdate> updates = updates_;
     if (effects.no_room) {
         // They would change nothing but that somebody was told, and nobody is.
-        std::erase_if(updates, [](const auto& update) { return update.telling && !update.telling->changes_all; });
+        put_off_ = std::erase_if(updates,
+                                 [](const auto& update) { return update.telling && !update.telling->changes_all; }) > 0;
     }
     std::stable_sort(updates.begin(), updates.end(),
                      [](const auto& left, const auto& right) { return left.message < right.message; });

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <filesystem>
 #include <functional>
@@ -36,6 +37,7 @@ public:
         warnings_.push_back(text);
         changed_.notify_all();
     }
+    void put_off() override { ++put_offs; }
     std::size_t count() {
         const std::lock_guard lock(mutex_);
         return messages_.size();
@@ -69,6 +71,7 @@ public:
     bool await_health() {
         return await([this] { return !is_closed(); });
     }
+    std::atomic<int> put_offs = 0;
 
 private:
     std::mutex mutex_;

@@ -190,6 +190,7 @@ TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
     late.telling.emplace().notice = Notice::delayed;
     late.telling->changes_all = false;
     EXPECT_EQ(try_record({late}), StoreStatus::stored);
+    EXPECT_EQ(ears_.put_offs, 1) << "who believes that it was told must hear of it";
     EXPECT_TRUE(reports().empty());
     const auto found = reader()->find(id);
     EXPECT_EQ(found->recipients[0].next_attempt_at, Instant(Duration(77)));
