@@ -40,7 +40,7 @@ mutate "who was not answered counts as delivered when another was" lmtp-client/d
 mutate "a full disk is answered as stored" queue/detail/writer.cpp \
   's/status = alone\.is_full\(\) \? StoreStatus::disk_full : StoreStatus::failed;/status = StoreStatus::stored;/'
 mutate "a brake keeps nothing" gateway/delivery/scheduler_outcomes.cpp \
-  's/if \(backend->braked && backend->options\.brake\.on\)/if (backend->braked \&\& false)/'
+  's/if \(backend->brakes\(\)\)/if (false)/'
 mutate "a start forgets who is paused" gateway/delivery/scheduler.cpp \
   's/(        )(marks_\[mark\.backend\]\[mark\.kind\] = Decision)/$1if (mark.kind != queue::BackendMark::Kind::paused) $2/'
 mutate "what a clock jumps over makes mail old" gateway/delivery/clock_jumps.cpp 's/now -= jump\.by;/now -= jump.by * 0;/'

@@ -130,7 +130,7 @@ void Process::put_off() {
 queue::Reporter::Answer Process::decide(const Case& about) {
     Answer answer = reporter_.decide(about);
     if (answer.report) {
-        around_.truth.report_made(about, *answer.report);
+        around_.truth.report_made(about, answer);
     }
     return answer;
 }

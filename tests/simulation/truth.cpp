@@ -63,7 +63,8 @@ MessageFact& Truth::begin(queue::MessageId id, std::string content, const std::v
     return message;
 }
 
-void Truth::report_made(const queue::Reporter::Case& about, const queue::CommittedMessage& report) {
+void Truth::report_made(const queue::Reporter::Case& about, const queue::Reporter::Answer& answer) {
+    const queue::CommittedMessage& report = *answer.report;
     const Token token = by_id(about.envelope.id).token;
     if (by_token(token).about) {
         broken(16, "a report about a report", by_token(token), nullptr);
@@ -71,8 +72,11 @@ void Truth::report_made(const queue::Reporter::Case& about, const queue::Committ
     MessageFact& made = begin(report.envelope.id, *report.content, {report.recipients.front().address.to_string()});
     made.about = token;
     made.notice = about.notice;
-    for (const queue::Reporter::Told& told : about.recipients) {
-        made.told.push_back(told.recipient.ordinal);
+    // Beside one that an operator returns there may be one whose sender nobody vouches for: it is parked.
+    for (std::size_t i = 0; i < about.recipients.size(); ++i) {
+        if (answer.verdicts.at(i).ruling == queue::Reporter::Ruling::report) {
+            made.told.push_back(about.recipients[i].recipient.ordinal);
+        }
     }
 }
 
@@ -160,6 +164,10 @@ void Truth::attempt_begins(queue::MessageId id, const queue::Recipient& recipien
     fact.in_flight = true;
     if (message.answer == MessageFact::Answer::refused) {
         broken(2, "tried, and the client was told no", message, &fact);
+    }
+    if (!fact.submitted.empty() && !queue::is_schedulable(fact.submitted.back().state)) {
+        broken(4, "tried, and it is on its way to be " + std::string(queue::to_string(fact.submitted.back().state)),
+               message, &fact);
     }
     if (!fact.recorded) {
         return;

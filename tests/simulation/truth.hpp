@@ -5,7 +5,9 @@
 //  2. What was answered 4xx or 5xx never appears: not in the queue after a restart, not at a store.
 //  3. A recorded result is never undone: after a crash a recipient is as it was last recorded, or as something said
 //     since.
-//  4. A recipient that is done (delivered, removed) or is not to be tried (held, parked) is never tried.
+//  4. A recipient that is done (delivered, removed) or is not to be tried (held, parked) is never tried; nor one of
+//  whom
+//     the store is to record that.
 //  5. No attempt before its time.
 //  6. Nobody is tried twice at once.
 //  7. A second copy reaches a store only when the answer about the first was lost, or its record not durable at a
@@ -126,7 +128,7 @@ public:
 
     MessageFact& begin(queue::MessageId id, std::string content, const std::vector<std::string>& addresses);
     /// The gateway has made a report; it is in the queue once report_committed() says so, or it is found there.
-    void report_made(const queue::Reporter::Case& about, const queue::CommittedMessage& report);
+    void report_made(const queue::Reporter::Case& about, const queue::Reporter::Answer& answer);
     void report_committed(queue::MessageId id);
     /// A store has refused a report to this address for good.
     void report_refused(const std::string& address);

@@ -56,6 +56,7 @@ private:
     void plan_clients();
     void plan_a_hung_domain();
     void plan_orders();
+    void plan_orders_for_all();
     void plan_backend_orders();
     void plan_reloads();
     void plan_disk_trouble();

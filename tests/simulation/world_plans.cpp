@@ -261,6 +261,26 @@ void World::plan_orders() {
             process_->order(order, message.id, ordinal);
         });
     }
+    if (random_.chance(30)) {
+        plan_orders_for_all();
+    }
+}
+
+/// Of everything that there is: taken out in a hurry, and most of it let go again.
+void World::plan_orders_for_all() {
+    const auto all = [this](delivery::Order order) {
+        for (auto& [token, message] : truth_.messages()) {
+            for (const Fact& fact : message.recipients) {
+                if (process_ && random_.chance(80)) {
+                    process_->order(order, message.id, fact.ordinal);
+                }
+            }
+        }
+    };
+    const Timeline::Milliseconds out = random_.between(0, end_of_trouble_);
+    const auto order = random_.chance(70) ? delivery::Order::hold : delivery::Order::bounce;
+    timeline_.at(out, [all, order] { all(order); });
+    timeline_.at(out + random_.between(0, 600'000), [all] { all(delivery::Order::release); });
 }
 
 void World::plan_backend_orders() {
