@@ -1,10 +1,12 @@
 // What the scheduler knows of a backend and of its endpoints: the parts that decide, and the recipients in memory.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -27,6 +29,9 @@ namespace postern::delivery {
 /// How often the store is asked for what has expired, or is late, while no store could be reached.
 [[nodiscard]] queue::Duration old_interval(queue::Duration expire);
 
+/// The store is asked again after a load that failed.
+constexpr std::chrono::seconds load_pause{1};
+
 /// Where a load has to go on so that it begins with `key`.
 [[nodiscard]] queue::DueKey just_before(queue::DueKey key);
 /// The first that a load which goes on at `key` can bring.
@@ -44,13 +49,23 @@ struct EndpointWork {
     ReadyQueue own;      ///< with `sticky`: whose home this is
     bool hangs = false;  ///< ... which others keep meanwhile
     std::uint32_t in_flight = 0;
+    std::uint32_t left_over = 0;         ///< of those: began before `well_since`, and may never end
+    queue::SteadyInstant well_since{};   ///< when it came back from its last outage
     queue::SteadyInstant progress_at{};  ///< when something was heard from it, or began while nothing was at work
     std::string last_error;
     std::optional<queue::Instant> last_error_at;
-    std::optional<queue::Instant> since;  ///< of the circuit's last change
+    std::optional<queue::Instant> since;      ///< of the circuit's last change; a relapse is none
+    std::optional<queue::Instant> down_from;  ///< the beginning of its last outage
 
     /// Another transaction may begin.
-    [[nodiscard]] bool has_room() const { return circuit.is_closed() && in_flight < concurrency.allowed(); }
+    [[nodiscard]] bool has_room() const {
+        return circuit.is_closed() && in_flight - left_over < concurrency.allowed() &&
+               in_flight < concurrency.connections();
+    }
+    void ended(queue::SteadyInstant began) {
+        in_flight -= std::min<std::uint32_t>(1, in_flight);
+        left_over -= std::min<std::uint32_t>(began < well_since ? 1 : 0, left_over);
+    }
     /// It has work in hand and says nothing: perhaps it hangs.
     [[nodiscard]] bool is_silent(queue::SteadyInstant now, queue::Duration patience = std::chrono::seconds(5)) const {
         return in_flight > 0 && now - progress_at >= patience;
@@ -73,8 +88,9 @@ struct BackendWork {
     ReadyQueue ready;                                  ///< with `sticky`: while no endpoint is well
     std::map<std::string, std::deque<Batch>> blocked;  ///< by mailbox, of one recipient each: those without room
     std::size_t blocked_count = 0;
-    Destinations destinations;      ///< with is_by_domain(): all lines are here
-    std::size_t next_endpoint = 0;  ///< whose turn it is among equally busy ones
+    std::vector<std::string> freed;  ///< mailboxes of recipients that left the lines, but not for an endpoint
+    Destinations destinations;       ///< with is_by_domain(): all lines are here
+    std::size_t next_endpoint = 0;   ///< whose turn it is among equally busy ones
 
     bool more = true;  ///< the store may hold due recipients that are not in memory
     bool loading = false;
@@ -84,9 +100,9 @@ struct BackendWork {
     std::deque<LeftOut> refills;                         ///< who has room again and is loaded next
     std::optional<LeftOut> refilling;                    ///< the load at work is for these
     queue::Instant loaded_until{};
-    std::optional<queue::Instant> due_at;                          ///< when the next waiting one is due
-    queue::SteadyInstant load_again{};                             ///< after a load that failed
-    std::vector<std::pair<std::int64_t, queue::Ordinal>> put_off;  ///< a load may not know it yet
+    std::optional<queue::Instant> due_at;                       ///< when the next waiting one is due
+    queue::SteadyInstant load_again{};                          ///< after a load that failed
+    std::set<std::pair<std::int64_t, queue::Ordinal>> put_off;  ///< the load at work may not know it yet
 
     bool loading_late = false;
     queue::SteadyInstant late_looked_at{};
@@ -104,6 +120,8 @@ struct BackendWork {
     std::uint64_t backlog = 0;
     std::optional<queue::Instant> down_since;
 
+    /// What stores refuse for good is not believed.
+    [[nodiscard]] bool brakes() const { return braked && options.brake.on; }
     [[nodiscard]] bool is_down() const {
         for (const EndpointWork& work : endpoints) {
             if (work.circuit.is_closed()) {
@@ -125,6 +143,12 @@ struct BackendWork {
     void enqueue(Batch batch);
     /// Everything out of the lines.
     [[nodiscard]] std::vector<Batch> take_all();
+    /// It was in a line and will not be tried now: who is blocked behind it may have room.
+    void left_the_line(const mail::Mailbox& address) {
+        if (!blocked.empty()) {
+            freed.push_back(address.to_string());
+        }
+    }
     /// An endpoint has come or gone: under `sticky` homes change.
     void find_homes_anew();
     /// ... or one hangs, or speaks again.

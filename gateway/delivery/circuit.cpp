@@ -10,6 +10,7 @@ namespace {
 
 constexpr queue::Duration pause_min{1000};
 constexpr queue::Duration pause_max{1500};
+constexpr queue::Duration relapse_pause_max{30'000};
 constexpr std::uint32_t breaks_max = 2;
 constexpr queue::Duration lately{2000};
 
@@ -17,6 +18,7 @@ constexpr queue::Duration lately{2000};
 
 void Circuit::worked(queue::SteadyInstant now) {
     breaks_ = 0;
+    proven_ = true;
     worked_at_ = now;
 }
 
@@ -29,7 +31,8 @@ bool Circuit::failed(Trouble trouble, std::uint32_t others, queue::SteadyInstant
     if (!at_once && ++breaks_ < breaks_max) {
         return false;
     }
-    pause_ = pause_min;
+    first_pause_ = proven_ ? pause_min : std::min(relapse_pause_max, first_pause_ * 2);
+    pause_ = first_pause_;
     open(now);
     return true;
 }
@@ -41,6 +44,7 @@ void Circuit::open(queue::SteadyInstant now) {
 
 void Circuit::probe_worked() {
     state_ = State::closed;
+    proven_ = false;
     breaks_ = 0;
 }
 

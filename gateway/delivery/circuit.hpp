@@ -4,7 +4,9 @@
 //     ^------------------------probe_worked()--------'
 //
 // What is the endpoint's fault is charged here, and never to a recipient. The pause between probes grows from 1 s to
-// 1.5 s and no further: such a connect costs nothing, and after an outage mail flows within 2 s.
+// 1.5 s and no further: such a connect costs nothing, and after an outage mail flows within 2 s. An endpoint that
+// greets a probe well and then fails every transaction has relapsed: each time the first pause is twice as long, to 30
+// s.
 #pragma once
 
 #include <cstdint>
@@ -20,6 +22,9 @@ public:
 
     [[nodiscard]] State state() const noexcept { return state_; }
     [[nodiscard]] bool is_closed() const noexcept { return state_ == State::closed; }
+
+    /// A transaction has ended without trouble since it closed last: it is more than a greeting.
+    [[nodiscard]] bool is_proven() const noexcept { return proven_; }
 
     /// A transaction ended without trouble.
     void worked(queue::SteadyInstant now);
@@ -42,8 +47,10 @@ private:
     void open(queue::SteadyInstant now);
 
     State state_ = State::closed;
+    bool proven_ = true;        ///< at first: nothing speaks against it
     std::uint32_t breaks_ = 0;  ///< in a row
     queue::Duration pause_{1000};
+    queue::Duration first_pause_{1000};
     queue::SteadyInstant probe_at_{};
     queue::SteadyInstant worked_at_{};
 };

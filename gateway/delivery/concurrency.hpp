@@ -17,6 +17,7 @@ public:
     explicit Concurrency(std::uint32_t connections);
 
     [[nodiscard]] std::uint32_t allowed() const noexcept { return allowed_; }
+    [[nodiscard]] std::uint32_t connections() const noexcept { return connections_; }
     void set_connections(std::uint32_t connections);
 
     /// A transaction that began at `began` ended without trouble. `weight`: its size in usual transactions, at least 1,

@@ -21,6 +21,7 @@ namespace {
 
 constexpr std::chrono::seconds record_again{1};
 constexpr std::chrono::milliseconds probe_patience{5000};
+constexpr const char* internal_error = "internal error";
 
 bool needs_smtputf8(const queue::Envelope& envelope, const std::vector<queue::Recipient>& recipients) {
     if (!envelope.smtputf8) {
@@ -64,6 +65,7 @@ public:
           from_store_(executor_),
           timer_(executor_),
           record_timer_(executor_),
+          marks_timer_(executor_),
           grace_timer_(executor_),
           loader_(executor_, std::move(open_reader)),
           client_(lmtp_client::make_client(executor_)),
@@ -123,6 +125,7 @@ public:
     threads::BatchedPost from_store_;  // of the writer's thread
     asio::steady_timer timer_;
     asio::steady_timer record_timer_;
+    asio::steady_timer marks_timer_;
     asio::steady_timer grace_timer_;
     Loader loader_;
     std::unique_ptr<lmtp_client::Client> client_;
@@ -169,7 +172,8 @@ private:
     void note_failure(const Plan& plan, lmtp_client::TransactionEnd& end, const std::string& tls);
     void recorded(const std::shared_ptr<Recording>& recording, StoreStatus status);
     void end_if_stopped();
-    void spawn(asio::awaitable<void> task, std::uint64_t plan);
+    /// `broken`: what becomes of it when the task throws.
+    void spawn(asio::awaitable<void> task, std::function<void()> broken);
 
     /// Calls of waiting mail, until the results before them are on their way.
     struct Call {
@@ -187,8 +191,8 @@ private:
     std::function<void()> stopped_;
 };
 
-void Engine::Impl::spawn(asio::awaitable<void> task, std::uint64_t plan) {
-    asio::co_spawn(executor_, std::move(task), [this, plan](const std::exception_ptr& problem) {
+void Engine::Impl::spawn(asio::awaitable<void> task, std::function<void()> broken) {
+    asio::co_spawn(executor_, std::move(task), [this, broken = std::move(broken)](const std::exception_ptr& problem) {
         if (!problem) {
             return;
         }
@@ -197,22 +201,22 @@ void Engine::Impl::spawn(asio::awaitable<void> task, std::uint64_t plan) {
         } catch (const std::exception& error) {
             events_.problem("delivery: " + std::string(error.what()));
         }
-        if (plan != 0) {
-            // Whatever of it was not settled is found in the store again.
-            scheduler_.transaction_ended(plan, lmtp_client::Trouble::broken, "internal error", now());
-            ledger_.release_after_records(plan, nullptr);
-            for (const auto& [name, backend] : options_.backends) {
-                scheduler_.look(name);
-            }
-            pump_soon();
-        }
+        broken();
+        pump_soon();
     });
 }
 
 void Engine::Impl::start(std::shared_ptr<const Plan> plan) {
     const std::uint64_t number = plan->number;
     auto task = deliver(std::move(plan));
-    spawn(std::move(task), number);
+    spawn(std::move(task), [this, number] {
+        // Whatever of it was not settled is found in the store again.
+        scheduler_.transaction_ended(number, lmtp_client::Trouble::broken, internal_error, now());
+        ledger_.release_after_records(number, nullptr);
+        for (const auto& [name, backend] : options_.backends) {
+            scheduler_.look(name);
+        }
+    });
 }
 
 asio::awaitable<void> Engine::Impl::deliver(std::shared_ptr<const Plan> plan) {
@@ -283,7 +287,8 @@ void Engine::Impl::note_failure(const Plan& plan, lmtp_client::TransactionEnd& e
 
 void Engine::Impl::probe(const std::string& backend, const lmtp_client::Endpoint& endpoint) {
     auto task = run_probe(backend, endpoint);
-    spawn(std::move(task), 0);
+    spawn(std::move(task),
+          [this, backend, endpoint] { scheduler_.probe_ended(backend, endpoint, false, internal_error, now()); });
 }
 
 asio::awaitable<void> Engine::Impl::run_probe(std::string backend, lmtp_client::Endpoint endpoint) {
@@ -303,6 +308,7 @@ lmtp_client::ClientOptions Engine::Impl::client_options(const std::string& backe
     if (found != options_.backends.end()) {
         options.connect_timeout = found->second.connect_timeout;
         options.reply_timeout = found->second.reply_timeout;
+        options.final_reply_timeout = 2 * options.reply_timeout;
         options.security = found->second.security;
     }
     return options;
@@ -391,7 +397,7 @@ void Engine::Impl::make_calls() {
 
 void Engine::Impl::survey() {
     auto task = run_survey();
-    spawn(std::move(task), 0);
+    spawn(std::move(task), [this] { scheduler_.survey_failed(now()); });
 }
 
 asio::awaitable<void> Engine::Impl::run_survey() {
@@ -522,8 +528,8 @@ void Engine::Impl::take_marks() {
                 pump_soon();
                 return;
             }
-            record_timer_.expires_after(record_again);
-            record_timer_.async_wait([this](const boost::system::error_code& error) {
+            marks_timer_.expires_after(record_again);
+            marks_timer_.async_wait([this](const boost::system::error_code& error) {
                 if (!error) {
                     take_marks();
                 }

@@ -157,7 +157,10 @@ void Scheduler::look_everywhere() {
 
 void Scheduler::has_no_room(const Now& now) {
     look_everywhere();
-    old_not_before_ = now.steady + no_room_pause;
+    tell_not_before_ = now.steady + no_room_pause;
+    for (auto& [name, backend] : backends_) {
+        backend.late_seen = {};  // who was to be told may not have been
+    }
 }
 
 void Scheduler::look(const std::string& name) {
@@ -220,6 +223,7 @@ void Scheduler::count_in_flight(const Now& now) {
         backend.destinations.released_all();
         for (EndpointWork& work : backend.endpoints) {
             work.in_flight = 0;
+            work.left_over = 0;
         }
     }
     for (const auto& [number, running] : plans_) {
@@ -228,6 +232,7 @@ void Scheduler::count_in_flight(const Now& now) {
         if (work == nullptr) {
             continue;
         }
+        work->left_over += plan.began < work->well_since ? 1U : 0U;
         if (work->in_flight++ == 0 && work->progress_at == queue::SteadyInstant()) {
             work->progress_at = now.steady;
         }
@@ -239,9 +244,10 @@ void Scheduler::count_in_flight(const Now& now) {
 
 void Scheduler::look_at_admission(const std::string& name, BackendWork& backend, const Now& now) {
     const bool down = backend.is_down();
-    if (!down) {
+    if (std::any_of(backend.endpoints.begin(), backend.endpoints.end(),
+                    [](const auto& work) { return work.circuit.is_closed() && work.circuit.is_proven(); })) {
         backend.down_since.reset();
-    } else if (!backend.down_since) {
+    } else if (down && !backend.down_since) {
         backend.down_since = now.wall;
     }
     // Who is paused is not probed, and may have come back: its mail waits for the operator.
@@ -296,7 +302,9 @@ void Scheduler::run(const Now& now) {
             load_late_if_due(name, backend, now);
         }
         load_if_room(name, backend, now);
-        dispatch(name, backend, now);
+        do {
+            dispatch(name, backend, now);
+        } while (unblock_freed(backend));
         load_if_room(name, backend, now);
     }
 }
@@ -346,13 +354,14 @@ std::optional<queue::SteadyInstant> Scheduler::next_wake(const Now& now) const {
                 lower<queue::SteadyInstant>(wake, work.progress_at + hung_after);
             }
         }
-        if (backend.is_down() && !backend.loading_old) {
-            lower<queue::SteadyInstant>(wake, std::max({now.steady, old_not_before_,
+        if (backend.is_down() && !backend.loading_old && !backend.brakes()) {
+            lower<queue::SteadyInstant>(wake, std::max({now.steady, tell_not_before_,
                                                         backend.old_looked_at + old_interval(options_.retry.expire)}));
         }
         if (backend.is_down() && !backend.loading_late && options_.retry.delay_notice.count() > 0) {
-            lower<queue::SteadyInstant>(
-                wake, std::max(now.steady, backend.late_looked_at + old_interval(options_.retry.delay_notice)));
+            lower<queue::SteadyInstant>(wake,
+                                        std::max({now.steady, tell_not_before_,
+                                                  backend.late_looked_at + old_interval(options_.retry.delay_notice)}));
         }
     }
     return wake;

@@ -251,7 +251,8 @@ private:
     void block(BackendWork& backend, const Batch& from, queue::Recipient recipient, const Now& now);
     void put_off(BackendWork& backend, const Batch& from, queue::Recipient recipient, queue::Duration longer,
                  const char* why, const Now& now);
-    void unblock(BackendWork& backend, const std::string& mailbox);
+    bool unblock(BackendWork& backend, const std::string& mailbox);
+    [[nodiscard]] bool unblock_freed(BackendWork& backend);
     void probe_if_due(const std::string& name, BackendWork& backend, const Now& now);
     [[nodiscard]] std::uint32_t at_work_for(const std::string& backend, const std::string& mailbox) const;
 
@@ -267,6 +268,7 @@ private:
     // scheduler_loading.cpp
     void add(const std::string& backend, Batch batch, Source source);
     void follow_route(Batch batch, Source source);
+    void keep_out_of_loads(queue::MessageId message, queue::Ordinal ordinal);
     void load_if_room(const std::string& name, BackendWork& backend, const Now& now);
     void load_old_if_due(const std::string& name, BackendWork& backend, const Now& now);
     void load_late_if_due(const std::string& name, BackendWork& backend, const Now& now);
@@ -282,6 +284,7 @@ private:
     void deferred(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
     /// Until a next attempt, of which there is none once the message has expired. The attempt is counted already.
     void put_off(const Plan& plan, queue::Recipient recipient, ReplyKind kind, const Now& now);
+    void wait_for_next(const Plan& plan, queue::Recipient recipient, ReplyKind kind, const Now& now);
     void failed(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, bool by_the_store,
                 const Now& now);
     void kept_by_brake(const Plan& plan, queue::Recipient recipient, const mail::Reply& reply, const Now& now);
@@ -311,7 +314,7 @@ private:
     std::map<std::string, std::string> refusing_;
     std::uint64_t plan_numbers_ = 0;
     queue::SteadyInstant tidied_at_{};
-    queue::SteadyInstant old_not_before_{};  ///< nothing expires in the store until then
+    queue::SteadyInstant tell_not_before_{};  ///< there is no room for reports: nobody expires or is late until then
     bool begun_ = false;
     bool recording_ = true;
     bool stopped_ = false;

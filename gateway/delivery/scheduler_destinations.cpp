@@ -67,11 +67,12 @@ void Scheduler::defer_line(const std::string& name, BackendWork& backend, Destin
         plan.began = now.steady;
         plan.began_at = now.wall;
         for (queue::Recipient& recipient : batch.recipients) {
+            backend.left_the_line(recipient.address);
             if (!is_to_be_tried(batch, recipient)) {
                 continue;
             }
             known_.erase(Key{batch.message.value(), recipient.ordinal});
-            backend.put_off.emplace_back(batch.message.value(), recipient.ordinal);
+            backend.put_off.emplace(batch.message.value(), recipient.ordinal);
             deferred(plan, std::move(recipient), mail::Reply(0, "(not tried: " + destination.second.last_error + ')'),
                      now);
         }
@@ -104,6 +105,7 @@ void Scheduler::put_off_behind(BackendWork& backend, Destinations::Entry& flood,
     const std::size_t stay = std::min(taken, keeps - std::min(keeps, flood.second.line.recipients()));
     for (std::size_t index = stay; index < taken; ++index) {
         queue::Recipient& recipient = batch.recipients[index];
+        backend.left_the_line(recipient.address);
         if (!is_to_be_tried(batch, recipient)) {
             continue;
         }

@@ -150,6 +150,7 @@ std::vector<queue::Recipient> Scheduler::take(BackendWork& backend, ReadyQueue& 
         }
         if (known->second.place == Place::withdrawn) {
             known_.erase(known);
+            backend.left_the_line(recipient.address);
             continue;
         }
         if (!backend.limits.empty()) {
@@ -192,7 +193,7 @@ void Scheduler::put_off(BackendWork& backend, const Batch& from, queue::Recipien
                         const char* why, const Now& now) {
     const Key key{from.message.value(), recipient.ordinal};
     known_.erase(key);
-    backend.put_off.emplace_back(key.message, key.ordinal);
+    backend.put_off.emplace(key.message, key.ordinal);
     queue::RecipientUpdate update;
     update.message = from.message;
     update.ordinal = recipient.ordinal;
@@ -211,22 +212,40 @@ void Scheduler::put_off(BackendWork& backend, const Batch& from, queue::Recipien
     host_.record(std::move(update), std::nullopt);
 }
 
-void Scheduler::unblock(BackendWork& backend, const std::string& mailbox) {
+/// The next one of the mailbox into the line, if it has room. False: none.
+bool Scheduler::unblock(BackendWork& backend, const std::string& mailbox) {
     const auto found = backend.blocked.find(mailbox);
     if (found == backend.blocked.end() || !backend.limits.has_room(mailbox)) {
-        return;
+        return false;
     }
-    Batch next = std::move(found->second.front());
-    found->second.pop_front();
-    --backend.blocked_count;
+    bool is_one = false;
+    while (!is_one && !found->second.empty()) {
+        Batch next = std::move(found->second.front());
+        found->second.pop_front();
+        --backend.blocked_count;
+        const auto known = known_.find(Key{next.message.value(), next.recipients.front().ordinal});
+        if (known != known_.end() && known->second.place == Place::withdrawn) {
+            known_.erase(known);
+        } else if (known != known_.end()) {
+            known->second.blocked = false;
+            backend.enqueue(std::move(next));
+            is_one = true;
+        }
+    }
     if (found->second.empty()) {
         backend.blocked.erase(found);
     }
-    const auto known = known_.find(Key{next.message.value(), next.recipients.front().ordinal});
-    if (known != known_.end()) {
-        known->second.blocked = false;
+    return is_one;
+}
+
+/// Who was let into the line for a mailbox may have left it otherwise than for an endpoint: then no end of a
+/// transaction lets in the next one. False: nobody.
+bool Scheduler::unblock_freed(BackendWork& backend) {
+    bool somebody = false;
+    for (const std::string& mailbox : std::exchange(backend.freed, {})) {
+        somebody = unblock(backend, mailbox) || somebody;
     }
-    backend.enqueue(std::move(next));
+    return somebody;
 }
 
 std::uint32_t Scheduler::at_work_for(const std::string& backend, const std::string& mailbox) const {

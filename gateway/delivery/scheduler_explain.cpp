@@ -197,7 +197,7 @@ std::vector<BackendState> Scheduler::backends(const Now& now) const {
         state.paused = backend.paused;
         state.brake = backend.braked;
         state.refusing = backend.admission.why();
-        state.down_since = backend.down_since;
+        state.down_since = backend.is_down() ? backend.down_since : std::nullopt;
         state.queued = backend.queued();
         state.backlog = backend.backlog;
         for (const EndpointWork& work : backend.endpoints) {

@@ -14,7 +14,6 @@ using queue::RecipientState;
 
 namespace {
 
-constexpr std::chrono::seconds load_pause{1};
 constexpr std::size_t window_min = 100;
 constexpr std::size_t shares = 8;  ///< of a window: so many large messages fit in
 constexpr std::size_t old_page = 500;
@@ -126,9 +125,7 @@ void Scheduler::loaded(const std::string& name, queue::DuePage page, const Now&)
     };
     for (queue::DueRecipient& due : page.recipients) {
         const Key key{due.message.value(), due.recipient.ordinal};
-        const bool is_stale =
-            std::find(put_off.begin(), put_off.end(), std::pair(key.message, key.ordinal)) != put_off.end();
-        if (is_stale || known_.count(key) != 0) {
+        if (put_off.contains({key.message, key.ordinal}) || known_.count(key) != 0) {
             continue;
         }
         if (batch.message != due.message) {
@@ -154,6 +151,15 @@ void Scheduler::loaded(const std::string& name, queue::DuePage page, const Now&)
         // The rest of a message that has its share in memory is stepped over: who comes behind it need not wait.
         backend->cursor->ordinal = std::numeric_limits<queue::Ordinal>::max();
         backend->leave_out({page.next->message, just_behind(*page.next), *backend->cursor});
+    }
+}
+
+/// It is not to be tried any more, and a load that is at work may bring it as it was.
+void Scheduler::keep_out_of_loads(queue::MessageId message, queue::Ordinal ordinal) {
+    for (auto& [name, backend] : backends_) {
+        if (backend.loading) {
+            backend.put_off.emplace(message.value(), ordinal);
+        }
     }
 }
 
@@ -204,7 +210,7 @@ void Scheduler::load_if_room(const std::string& name, BackendWork& backend, cons
 
 void Scheduler::load_old_if_due(const std::string& name, BackendWork& backend, const Now& now) {
     // While a store can be reached, what is old is tried, and expires by what the store says.
-    if (!backend.is_down() || backend.loading_old || backend.braked || now.steady < old_not_before_ ||
+    if (!backend.is_down() || backend.loading_old || backend.brakes() || now.steady < tell_not_before_ ||
         now.steady - backend.old_looked_at < old_interval(options_.retry.expire)) {
         return;
     }
@@ -236,6 +242,7 @@ void Scheduler::loaded_old(const std::string& name, queue::DuePage page, const N
         if (known != known_.end()) {
             known->second.place = Place::withdrawn;
         }
+        keep_out_of_loads(due.message, due.recipient.ordinal);
         Plan plan;
         plan.backend = name;
         plan.endpoint = backend->endpoints.front().endpoint;
@@ -262,7 +269,7 @@ bool Scheduler::is_late(queue::Instant received_at, const queue::Recipient& reci
 void Scheduler::load_late_if_due(const std::string& name, BackendWork& backend, const Now& now) {
     // While a store can be reached, the next deferral tells.
     const queue::Duration after = options_.retry.delay_notice;
-    if (after.count() <= 0 || !backend.is_down() || backend.loading_late ||
+    if (after.count() <= 0 || !backend.is_down() || backend.loading_late || now.steady < tell_not_before_ ||
         now.steady - backend.late_looked_at < old_interval(after)) {
         return;
     }

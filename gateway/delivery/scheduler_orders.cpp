@@ -109,6 +109,9 @@ bool Scheduler::order(Order order, queue::MessageId message, const queue::Recipi
     } else if (known != known_.end()) {
         known->second.place = go_on ? Place::queued : Place::withdrawn;
     }
+    if (!in_flight && !go_on) {
+        keep_out_of_loads(message, recipient.ordinal);
+    }
     BackendWork* const backend = find_backend(update.backend);
     if (backend != nullptr) {
         const bool counted = queue::is_schedulable(recipient.state);

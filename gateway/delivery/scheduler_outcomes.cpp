@@ -151,7 +151,7 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
             const std::uint32_t at_work = backend->limits.knows(mailbox) ? 0 : at_work_for(plan.backend, mailbox);
             backend->limits.refused(mailbox, at_work, plan.began, now.steady);
         }
-        if (kind == ReplyKind::busy || kind == ReplyKind::mailbox_full) {
+        if (reply.code() != 0) {
             backend->waiting.deferred(mailbox, now.steady);
         } else {
             backend->waiting.waits(mailbox, now.steady);
@@ -162,13 +162,19 @@ void Scheduler::deferred(const Plan& plan, queue::Recipient recipient, const Rep
 }
 
 void Scheduler::put_off(const Plan& plan, queue::Recipient recipient, ReplyKind kind, const Now& now) {
-    if (has_expired(plan.received_at, now)) {
+    const auto backend = backends_.find(plan.backend);
+    const bool brakes = backend != backends_.end() && backend->second.brakes();
+    if (!brakes && has_expired(plan.received_at, now)) {
         recipient.state = RecipientState::parked;
         queue::Telling telling = tell(plan, queue::Notice::failed, now);
         telling.expired = true;
         settle(plan, recipient, "expired", now, std::move(telling));
         return;
     }
+    wait_for_next(plan, std::move(recipient), kind, now);
+}
+
+void Scheduler::wait_for_next(const Plan& plan, queue::Recipient recipient, ReplyKind kind, const Now& now) {
     recipient.state = RecipientState::waiting;
     const double chance = chance_of(plan.message, recipient.attempts);
     recipient.next_attempt_at =
@@ -187,7 +193,7 @@ void Scheduler::failed(const Plan& plan, queue::Recipient recipient, const Reply
         if (backend->brake.failed(backend->options.brake, recipient.address, now.steady)) {
             set_brake(plan.backend, *backend, backend->brake.describe(backend->options.brake), now);
         }
-        if (backend->braked && backend->options.brake.on) {
+        if (backend->brakes()) {
             kept_by_brake(plan, std::move(recipient), reply, now);
             return;
         }
@@ -201,15 +207,12 @@ void Scheduler::failed(const Plan& plan, queue::Recipient recipient, const Reply
 
 void Scheduler::kept_by_brake(const Plan& plan, queue::Recipient recipient, const Reply& reply, const Now& now) {
     ++recipient.attempts;
-    recipient.state = RecipientState::waiting;
     recipient.unknowns = 0;
     recipient.last_reply = "(kept by the brake) " + reply.to_string();
     if (BackendWork* const backend = find_backend(plan.backend)) {
-        backend->waiting.waits(recipient.address.to_string(), now.steady);
+        backend->waiting.deferred(recipient.address.to_string(), now.steady);
     }
-    recipient.next_attempt_at = retry_at(now.wall, retry_delay(options_.retry, recipient.attempts, ReplyKind::other,
-                                                               chance_of(plan.message, recipient.attempts)));
-    settle(plan, recipient, "deferred", now);
+    wait_for_next(plan, std::move(recipient), ReplyKind::other, now);
 }
 
 void Scheduler::unknown(const Plan& plan, queue::Recipient recipient, const Now& now) {
@@ -362,7 +365,9 @@ void Scheduler::transaction_ended(std::uint64_t number, Trouble trouble, const s
         backend->destinations.ended(plan->domain, trouble, detail, now.steady);
     }
     for (const std::size_t slot : slots) {
-        not_tried(*plan, plan->recipients[slot], !is_surely_the_endpoint(trouble), now);
+        // Without trouble the store took others and had enough of them: that is nobody's fault.
+        const bool charged = trouble != Trouble::none && !is_surely_the_endpoint(trouble);
+        not_tried(*plan, plan->recipients[slot], charged, now);
     }
 }
 
@@ -395,8 +400,10 @@ void Scheduler::charge(const Plan& plan, EndpointWork& work, Trouble trouble, co
         events_.backend(event);
     }
     const std::uint32_t others = work.in_flight > 0 ? work.in_flight - 1 : 0;
+    const bool is_relapse = work.down_from && !work.circuit.is_proven();
     if (work.circuit.failed(trouble, others, now.steady)) {
-        work.since = now.wall;
+        work.down_from = is_relapse ? work.down_from : now.wall;
+        work.since = work.down_from;
         events_.endpoint_down(plan.backend, work.name, detail);
         find_backend(plan.backend)->find_homes_anew();
     }
@@ -419,7 +426,7 @@ void Scheduler::release(std::uint64_t number) {
                 await_turn(plan->message, recipient, *due);
             }
         }
-        if (backend != nullptr && !backend->limits.empty()) {
+        if (backend != nullptr && !(backend->limits.empty() && backend->blocked.empty())) {
             const std::string mailbox = recipient.address.to_string();
             backend->limits.ended(mailbox);
             unblock(*backend, mailbox);
@@ -429,9 +436,8 @@ void Scheduler::release(std::uint64_t number) {
     if (backend != nullptr && !plan->domain.empty()) {
         backend->destinations.released(plan->domain);
     }
-    EndpointWork* const work = place_of(*plan);
-    if (work != nullptr && work->in_flight > 0) {
-        --work->in_flight;
+    if (EndpointWork* const work = place_of(*plan)) {
+        work->ended(plan->began);
     }
 }
 
@@ -447,7 +453,10 @@ void Scheduler::unreadable(std::uint64_t number, Unreadable why, const std::stri
             hold(*plan, recipient, "(held: the message is damaged in the queue: " + detail + ')', now);
         }
     } else if (why == Unreadable::later) {
-        load_failed(plan->backend, now);
+        if (BackendWork* const backend = find_backend(plan->backend)) {
+            backend->missing_somewhere();
+            backend->load_again = now.steady + load_pause;
+        }
     }
 }
 
@@ -460,6 +469,8 @@ void Scheduler::probe_ended(const std::string& name, const lmtp_client::Endpoint
     if (worked) {
         work->circuit.probe_worked();
         work->concurrency.restart();
+        work->well_since = now.steady;
+        work->left_over = work->in_flight;
         work->last_error.clear();
         work->since = now.wall;
         events_.endpoint_up(name, work->name);

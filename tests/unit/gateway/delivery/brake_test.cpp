@@ -62,6 +62,41 @@ TEST_F(BrakeTest, KeepsThemBeyondTheirTimeAndLetsDeliveriesThrough) {
     EXPECT_EQ(row(kept).state, RecipientState::delivered);
 }
 
+TEST_F(BrakeTest, WhatItKeptDoesNotExpireByALaterDeferral) {
+    options.retry.delay_notice = 4h;
+    begin();
+    refuse_all(10);
+    const auto kept = refuse_all(1).front();
+    const std::size_t told = tellings.size();
+    pass(options.retry.expire + 24h);
+    while (!plans.empty()) {  // the one at which it began to bite was kept too
+        reply_to_next({"451 4.3.0 later"});
+    }
+    EXPECT_EQ(row(kept).state, RecipientState::waiting);
+    ASSERT_EQ(tellings.size(), told + 2);
+    EXPECT_EQ(tellings.back().second.notice, queue::Notice::delayed);
+    pass(2h);
+    while (!plans.empty()) {
+        reply_to_next({"250 2.0.0 ok"});
+    }
+    EXPECT_EQ(row(kept).state, RecipientState::delivered);
+}
+
+TEST_F(BrakeTest, OfAStoreThatIsDownLetsTheGatewaySleep) {
+    begin();
+    refuse_all(10);
+    pass(10min);
+    send({"a@example.com"});
+    break_next(Fate::not_tried, Trouble::connect);
+    for (int i = 0; i < 100; ++i) {
+        ASSERT_GT(*scheduler->next_wake(now), now.steady);
+        pass_to_wake();
+        while (!probes.empty()) {
+            answer_probe(false);
+        }
+    }
+}
+
 TEST_F(BrakeTest, HoldsAfterARestartUntilItIsReleased) {
     begin();
     refuse_all(10);

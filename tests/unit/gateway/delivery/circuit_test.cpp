@@ -120,6 +120,62 @@ TEST_F(CircuitTest, AStoreThatHasEnoughConnectionsIsNotDown) {
     EXPECT_EQ(state().endpoints[0].circuit, Circuit::State::open);
 }
 
+TEST_F(CircuitTest, AStoreThatOnlyGreetsWellIsTriedEverMoreSeldom) {
+    begin();
+    send({"a@example.com"});
+    const auto began = now.wall;
+    break_next(Fate::not_tried, Trouble::shutting_down, "421 4.3.2 no");
+    std::vector<queue::Duration> pauses;
+    for (int relapse = 0; relapse < 7; ++relapse) {
+        const auto down = now.steady;
+        while (probes.empty()) {
+            pass_to_wake(10s);
+        }
+        pauses.push_back(std::chrono::duration_cast<queue::Duration>(now.steady - down));
+        EXPECT_EQ(state().down_since, began) << "it is the same outage";
+        answer_probe(true);
+        break_next(Fate::not_tried, Trouble::shutting_down, "421 4.3.2 no");
+        EXPECT_EQ(state().endpoints[0].since, began);
+    }
+    EXPECT_THAT(pauses, testing::ElementsAre(1s, 2s, 4s, 8s, 16s, 30s, 30s));
+    pass(30s);
+    answer_probe(true);
+    reply_to_next({"250 ok"});
+    send({"b@example.com"});
+    break_next(Fate::not_tried, Trouble::connect);
+    pass(1s);
+    EXPECT_EQ(probes.size(), 1U) << "what has worked is trusted again";
+}
+
+TEST_F(CircuitTest, WhatHungBeforeAnOutageTakesNoPlaceAfterIt) {
+    options.backends["stores"].connections = 8;
+    begin();
+    for (int i = 0; i < 20; ++i) {
+        send({"warm@example.com"});
+        reply_to_next({"250 ok"});
+    }
+    for (int i = 0; i < 7; ++i) {
+        send({"hung" + std::to_string(i) + "@example.com"});
+    }
+    std::vector<std::shared_ptr<const Plan>> hung(plans.begin(), plans.end());
+    ASSERT_EQ(hung.size(), 7U);
+    plans.clear();
+    send({"last@example.com"});
+    send({"one-more@example.com"});
+    pass(10s);
+    break_next(Fate::not_tried, Trouble::connect);
+    pass(1s);
+    answer_probe(true);
+    EXPECT_EQ(plans.size(), 1U) << "all of its connections, and none beyond";
+    reply_to_next({"250 ok"});
+    reply_to_next({"250 ok"});
+    EXPECT_TRUE(plans.empty());
+    for (const auto& plan : hung) {
+        break_up(*plan);
+    }
+    EXPECT_EQ(state().in_flight, plans.size());
+}
+
 TEST_F(CircuitTest, OwnContentThatCannotBeReadIsNotTheStoresFault) {
     begin();
     send({"a@example.com"});

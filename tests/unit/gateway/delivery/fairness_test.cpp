@@ -310,6 +310,44 @@ TEST_F(FairnessTest, NoLoadIsBelievedThatKnowsNothingOfResultsWhichTheStoreRefus
     EXPECT_EQ(plans.size(), 1U);
 }
 
+TEST_F(FairnessTest, WhoTakesSoManyAtOnceIsNobodysFault) {
+    begin();
+    std::vector<std::string> everybody;
+    for (int i = 0; i < 40; ++i) {
+        everybody.push_back("u" + std::to_string(i) + "@example.com");
+    }
+    const auto id = send(everybody);
+    while (!plans.empty()) {
+        const auto plan = next_plan();
+        for (std::size_t slot = 0; slot < plan->recipients.size(); ++slot) {
+            scheduler->outcome(plan->number, slot,
+                               slot < 2 ? Outcome{Fate::replied, reply("250 ok")} : Outcome{Fate::not_tried, {}}, now);
+        }
+        end(*plan);
+    }
+    for (queue::Ordinal i = 0; i < 40; ++i) {
+        EXPECT_EQ(row(id, i).state, RecipientState::delivered);
+        EXPECT_EQ(row(id, i).attempts, 1U);
+    }
+}
+
+TEST_F(FairnessTest, AMessageThatCannotBeReadNowLeavesALoadAtWorkAlone) {
+    begin();
+    send({"a@example.com"});
+    hold_loads = true;
+    scheduler->look("stores");
+    run();
+    ASSERT_EQ(loads.size(), 1U);
+    const auto plan = next_plan();
+    scheduler->unreadable(plan->number, Scheduler::Unreadable::later, "too many open files", now);
+    scheduler->release(plan->number);
+    pass(2s);
+    EXPECT_EQ(loads.size(), 1U) << "a second one beside the first";
+    hold_loads = false;
+    pass(2s);
+    EXPECT_EQ(plans.size(), 1U);
+}
+
 TEST_F(FairnessTest, NothingIsStartedBeforeTheMarksAreKnown) {
     make();
     put({"a@example.com"});

@@ -182,6 +182,12 @@ protected:
         end(*plan, trouble, detail);
         return plan;
     }
+    void break_up(const Plan& plan) {
+        for (std::size_t slot = 0; slot < plan.recipients.size(); ++slot) {
+            scheduler->outcome(plan.number, slot, {Fate::unknown, {}}, now);
+        }
+        end(plan, Trouble::broken, "broken");
+    }
     void answer_probe(bool well) {
         ASSERT_FALSE(probes.empty());
         const auto [backend, endpoint] = probes.front();
@@ -238,6 +244,9 @@ protected:
         ASSERT_NE(found, rows.end()) << "a result for what is not in the queue";
         queue::Recipient& recipient = found->second.recipient;
         ASSERT_FALSE(queue::is_done(recipient.state)) << "a recorded result is never undone";
+        if (update.telling && !update.telling->changes_all && no_room) {
+            return;
+        }
         if (update.telling) {
             tellings.emplace_back(recipient.address.to_string(), *update.telling);
             recipient.delay_told = recipient.delay_told || update.telling->notice == queue::Notice::delayed;
@@ -427,6 +436,7 @@ protected:
     std::size_t loads_answered = 0;
     std::size_t rows_loaded = 0;
     bool hold_loads = false;
+    bool no_room = false;  ///< for reports
     std::int64_t messages_put = 0;
 };
 

@@ -32,6 +32,22 @@ TEST(MailboxLimits, HalveOnceARoundGrowWithSuccessesAndAreForgotten) {
 
 class MailboxTest : public SchedulerTest {
 protected:
+    /// One of `ids` is in flight, the others are blocked.
+    std::vector<queue::MessageId> block_all_but_one(int count) {
+        begin();
+        send({"one@example.com"});
+        send({"one@example.com"});
+        for (int i = 0; i < 2; ++i) {
+            reply_to_next({busy});
+        }
+        rows.clear();
+        std::vector<queue::MessageId> ids;
+        for (int i = 0; i < count; ++i) {
+            ids.push_back(send({"one@example.com"}));
+        }
+        EXPECT_EQ(at_work_for("one@example.com"), 1U);
+        return ids;
+    }
     std::size_t at_work_for(const std::string& address) {
         std::size_t count = 0;
         for (const auto& plan : plans) {
@@ -41,6 +57,62 @@ protected:
     }
     static constexpr const char* busy = "451 4.3.0 Too many concurrent deliveries for user";
 };
+
+TEST_F(MailboxTest, WhoIsTakenOutOfTheLineLetsInTheNext) {
+    const auto ids = block_all_but_one(6);
+    for (const std::size_t i : {1U, 2U, 3U}) {
+        ASSERT_TRUE(scheduler->order(Order::remove, ids[i], row(ids[i]), "root", now));
+    }
+    reply_to_next({"250 ok"});
+    for (const std::size_t i : {4U, 5U}) {
+        ASSERT_FALSE(plans.empty()) << "nobody let in the next one";
+        reply_to_next({"250 ok"});
+        EXPECT_EQ(row(ids[i]).state, RecipientState::delivered);
+    }
+}
+
+TEST_F(MailboxTest, WhoIsTakenOutAfterBeingLetInLetsInTheNext) {
+    options.backends["stores"].connections = 2;
+    const auto ids = block_all_but_one(4);
+    const auto first = next_plan();
+    send({"x@example.com"});
+    const auto other = next_plan();
+    send({"y@example.com"});
+    answer(*first, {"250 ok"});
+    end(*first);
+    ASSERT_THAT(addresses(*plans.front()), testing::ElementsAre("y@example.com"));
+    for (const std::size_t i : {1U, 2U}) {
+        ASSERT_TRUE(scheduler->order(Order::hold, ids[i], row(ids[i]), "root", now));
+    }
+    answer(*other, {"250 ok"});
+    end(*other);
+    ASSERT_EQ(plans.size(), 2U) << "nobody let in the next one";
+    EXPECT_EQ(plans.back()->message, ids[3]);
+}
+
+TEST_F(MailboxTest, ASuccessDoesNotCallAtOnceWhatWasRefusedForWhateverReason) {
+    for (const char* const refusal : {"451 4.7.1 later", "451 4.3.0 the store is unwell", "450 no code"}) {
+        begin();
+        for (int i = 0; i < 40; ++i) {
+            send({"one@example.com"});
+            reply_to_next({refusal});
+        }
+        std::size_t tried = 0;
+        for (int i = 0; i < 60; ++i) {
+            send({"one@example.com"});
+            for (bool fresh = true; !plans.empty(); fresh = false) {
+                tried += fresh ? 0 : 1;
+                reply_to_next({fresh ? "250 ok" : refusal});
+            }
+            pass(1s);
+        }
+        EXPECT_LT(tried, 200U) << refusal << ": in a minute, of forty";
+        rows.clear();
+        plans.clear();
+        loads.clear();
+        scheduler.reset();
+    }
+}
 
 TEST_F(MailboxTest, ABusyMailboxGetsFewerTransactionsAtOnceAndTheOthersGoOn) {
     begin();

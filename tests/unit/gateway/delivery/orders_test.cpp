@@ -141,5 +141,29 @@ TEST_F(OrdersTest, WhatIsRecordedLateIsFound) {
     EXPECT_EQ(row(id).state, RecipientState::delivered);
 }
 
+TEST_F(OrdersTest, WhatIsTakenOutIsNotBroughtBackByALoadThatIsOnItsWay) {
+    for (const Order order : {Order::hold, Order::remove, Order::bounce}) {
+        begin();
+        const auto id = put({"a@example.com"});
+        const queue::Recipient as_it_was = row(id);
+        hold_loads = true;
+        scheduler->look("stores");
+        run();
+        ASSERT_FALSE(loads.empty());
+        ASSERT_TRUE(scheduler->order(order, id, as_it_was, "root", now));
+        const queue::Recipient as_ordered = row(id);
+        rows.at({id.value(), 0}).recipient = as_it_was;  // the load comes before the order there
+        hold_loads = false;
+        ASSERT_TRUE(answer_loads());
+        rows.at({id.value(), 0}).recipient = as_ordered;
+        run();
+        EXPECT_TRUE(plans.empty());
+        rows.clear();
+        plans.clear();
+        loads.clear();
+        scheduler.reset();
+    }
+}
+
 }  // namespace
 }  // namespace postern::delivery::tests

@@ -54,6 +54,36 @@ TEST_F(TellingTest, ExpiryIsTold) {
     EXPECT_TRUE(tellings[0].second.expired);
 }
 
+TEST_F(TellingTest, WithoutRoomForReportsTheLateAreNotLookedAtAgainAndAgain) {
+    options.retry.delay_notice = 4h;
+    begin();
+    std::vector<std::string> everybody;
+    for (int i = 0; i < 600; ++i) {
+        everybody.push_back("u" + std::to_string(i) + "@example.com");
+    }
+    put({"x@example.com"});
+    scheduler->look("stores");
+    run();
+    break_next(Fate::not_tried, Trouble::connect);
+    put(everybody, options.retry.delay_notice + 1h);
+    no_room = true;
+    for (int i = 0; i < 10; ++i) {
+        scheduler->has_no_room(now);
+        pass(1min);
+        while (!probes.empty()) {
+            answer_probe(false);
+        }
+    }
+    no_room = false;
+    for (int i = 0; i < 10; ++i) {
+        pass(1min);
+        while (!probes.empty()) {
+            answer_probe(false);
+        }
+    }
+    EXPECT_GE(tellings.size(), 600U) << "once there is room they are told";
+}
+
 TEST_F(TellingTest, ExpiryWithoutAStoreIsTold) {
     begin();
     send({"a@example.com"});
