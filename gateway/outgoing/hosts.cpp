@@ -37,7 +37,9 @@ std::vector<std::string> in_turn(const Answer& v6, const Answer& v4) {
 
 void take_addresses(Host& host, std::vector<std::string> addresses, const Options& options) {
     host.is_own = std::any_of(addresses.begin(), addresses.end(), options.is_own);
+    const bool has_any = !addresses.empty();
     std::erase_if(addresses, options.is_forbidden);
+    host.is_forbidden = has_any && addresses.empty();
     addresses.resize(std::min(addresses.size(), addresses_max));
     host.addresses = std::move(addresses);
 }

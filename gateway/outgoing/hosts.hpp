@@ -21,8 +21,9 @@ struct Host {
     std::string name;
     std::vector<std::string> addresses;  ///< to be tried in this order; none: it is not there
     lmtp_client::Security security;
-    bool is_own = false;  ///< one of its addresses is this gateway's
-    std::string problem;  ///< why nothing may be sent to it now; empty: nothing
+    bool is_own = false;        ///< one of its addresses is this gateway's
+    bool is_forbidden = false;  ///< it has addresses, and mail must go to none of them
+    std::string problem;        ///< why nothing may be sent to it now; empty: nothing
 };
 
 /// Whom and what a host is looked up for.

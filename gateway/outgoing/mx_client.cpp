@@ -135,6 +135,10 @@ private:
             }
             HostQuestion question{*name, exchange, answer.secure, options_->port};
             Host host = co_await find_host(resolver_, std::move(question), options_);
+            if (host.is_forbidden && !is_temporary() && peer_.empty()) {
+                verdict_ = Reply(550, EnhancedStatus(5, 4, 4),
+                                 "no server for " + domain_ + " is known: to its addresses mail is never sent");
+            }
             const bool goes_on = co_await visit(std::move(host));
             if (!goes_on) {
                 co_return;

@@ -287,6 +287,14 @@ TEST_F(MxClientTest, RefusesALiteralThatIsNoAddressOrOneThatNoMailGoesTo) {
     EXPECT_THAT(visited, testing::IsEmpty());
 }
 
+TEST_F(MxClientTest, SaysThatItMayNotGoWhereTheAddressesLead) {
+    resolver.found("forbidden.example", RecordType::a, {Address{"127.0.0.2"}});
+    exchanges({"forbidden.example"});
+    deliver();
+    EXPECT_THAT(reply(), testing::AllOf(testing::StartsWith("550 5.4.4"), testing::HasSubstr("mail is never sent")));
+    EXPECT_THAT(visited, testing::IsEmpty());
+}
+
 TEST_F(MxClientTest, RefusesALiteralOfThisMachine) {
     deliver("[127.0.0.1]");
     EXPECT_EQ(reply().substr(0, 9), "550 5.1.2");
