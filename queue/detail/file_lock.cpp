@@ -43,9 +43,10 @@ Result<FileLock, OpenError> FileLock::take(const std::filesystem::path& queue) {
     FileLock lock;
     lock.descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (lock.descriptor_ < 0) {
-        const auto kind =
-            errno == EACCES || errno == ELOOP || errno == EPERM ? OpenError::Kind::refused : OpenError::Kind::io;
-        return error_of(kind, "cannot open " + path + ": " + std::generic_category().message(errno));
+        const int code = errno;
+        const auto kind = code == ELOOP || code == EPERM ? OpenError::Kind::refused : OpenError::Kind::io;
+        return error_of(kind, "cannot open " + path + " as user " + std::to_string(::geteuid()) + ": " +
+                                  std::generic_category().message(code));
     }
     if (::flock(lock.descriptor_, LOCK_EX | LOCK_NB) != 0) {
         const long pid = read_pid(lock.descriptor_);
