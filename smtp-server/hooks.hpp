@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,6 +46,12 @@ struct SessionInfo {
     /// asks somebody about recipients: it can ask about all of them at once. Always callable.
     std::function<std::vector<mail::Mailbox>()> recipients_ahead = [] { return std::vector<mail::Mailbox>(); };
     std::shared_ptr<SessionNotes> notes;  ///< nullptr until a hook makes some
+};
+
+/// What something was said about, as far as it is known.
+struct Envelope {
+    const MailCommand* mail = nullptr;          ///< nullptr: not about a message yet
+    std::span<const RcptCommand> recipients{};  ///< so far; of a refused RCPT that one
 };
 
 /// Nothing: go on, with the standard reply. A reply: say this one (4xx or 5xx) instead.
@@ -88,7 +95,8 @@ public:
 
     /// For the log: a message was refused after its content, by the session or by the sink for all recipients; or the
     /// session refused a part of its envelope by itself, by a limit: the first such part since its last message.
-    virtual void content_refused(const SessionInfo& /*session*/, const mail::Reply& /*reply*/) {}
+    virtual void content_refused(const SessionInfo& /*session*/, const Envelope& /*about*/,
+                                 const mail::Reply& /*reply*/) {}
 
     /// The session is over (for the log). `reason`: "quit", "closed by client", "timeout", "too many errors", ...
     virtual void disconnected(const SessionInfo& session, std::string_view reason, std::uint32_t messages) = 0;

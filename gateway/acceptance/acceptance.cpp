@@ -90,61 +90,67 @@ Acceptance::Acceptance(queue::Store& store, const queue::Clock& clock, const Wak
 
 void Acceptance::replace(std::shared_ptr<const Policy> policy) { policy_.store(std::move(policy)); }
 
-Refusal Acceptance::refused(const smtp_server::SessionInfo& session, mail::Reply reply) {
-    events_.refused(session, reply);
+Refusal Acceptance::refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                            mail::Reply reply) {
+    events_.refused(session, about, reply);
     return reply;
 }
 
-Refusal Acceptance::connected(const smtp_server::SessionInfo& session) { return harvesting(*policy_.load(), session); }
+Refusal Acceptance::connected(const smtp_server::SessionInfo& session) {
+    return harvesting(*policy_.load(), session, {});
+}
 
 /// 421 for who has asked for too many recipients that do not exist.
-Refusal Acceptance::harvesting(const Policy& policy, const smtp_server::SessionInfo& session) {
+Refusal Acceptance::harvesting(const Policy& policy, const smtp_server::SessionInfo& session,
+                               const smtp_server::Envelope& about) {
     const recipients::HarvestBrake* const brake = brake_for(policy, session);
     if (brake == nullptr || !brake->refuses(session.client_address, clock_.steady())) {
         return std::nullopt;
     }
-    return refused(session, mail::Reply(421, mail::EnhancedStatus(4, 7, 1),
-                                        "Too many unknown recipients from your address; try again later"));
+    return refused(session, about,
+                   mail::Reply(421, mail::EnhancedStatus(4, 7, 1),
+                               "Too many unknown recipients from your address; try again later"));
 }
 
 asio::awaitable<Refusal> Acceptance::mail(smtp_server::SessionInfo& session, const smtp_server::MailCommand& command) {
     const StoreStatus status = store_.admit(command.size);
     if (status != StoreStatus::stored) {
-        co_return refused(session, refusal_of(status));
+        co_return refused(session, {&command, {}}, refusal_of(status));
     }
     Refusal unwelcome = co_await screen_.mail(session, command);
     if (unwelcome) {
-        co_return refused(session, std::move(*unwelcome));
+        co_return refused(session, {&command, {}}, std::move(*unwelcome));
     }
     co_return std::nullopt;
 }
 
 asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                                           const smtp_server::RcptCommand& command) {
+    const smtp_server::Envelope about{&mail, {&command, 1}};
     const auto policy = policy_.load();
-    auto too_curious = harvesting(*policy, session);
+    auto too_curious = harvesting(*policy, session, about);
     if (too_curious) {
         co_return too_curious;
     }
     auto taken = take_recipient(*policy, command, client_of(session));
     if (taken.has_error()) {
-        co_return refused(session, taken.error());
+        co_return refused(session, about, taken.error());
     }
     Refusal unwelcome = co_await screen_.rcpt(session, command);
     if (unwelcome) {
-        co_return refused(session, std::move(*unwelcome));
+        co_return refused(session, about, std::move(*unwelcome));
     }
     auto in_clear = tls_refusal(*policy, mail, taken->backend);
     if (in_clear) {
-        co_return refused(session, std::move(*in_clear));
+        co_return refused(session, about, std::move(*in_clear));
     }
     auto not_now = refusal_now(*policy, taken->backend);
     if (not_now) {
-        co_return refused(session, std::move(*not_now));
+        co_return refused(session, about, std::move(*not_now));
     }
     auto unable = unable_to_take(*policy, mail, *taken);
     if (unable) {
-        co_return refused(session, std::move(*unable));
+        co_return refused(session, about, std::move(*unable));
     }
     std::shared_ptr<recipients::Check> check;
     if (policy->check_of && !command.bare_postmaster && !recipients::is_postmaster(taken->address)) {
@@ -164,7 +170,7 @@ asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& sessio
             verdict = std::move(answer);
             unable = unable_to_take(*policy, mail, *taken);  // asked, the store has said what it can do
             if (unable) {
-                co_return refused(session, std::move(*unable));
+                co_return refused(session, about, std::move(*unable));
             }
         }
         recipients::HarvestBrake* const brake = verdict->is_unknown ? brake_for(*policy, session) : nullptr;
@@ -172,12 +178,12 @@ asio::awaitable<Refusal> Acceptance::rcpt(const smtp_server::SessionInfo& sessio
             brake->asked_for_nobody(session.client_address, clock_.steady());
         }
         if (verdict->refusal) {
-            co_return refused(session, std::move(*verdict->refusal));
+            co_return refused(session, about, std::move(*verdict->refusal));
         }
     }
     auto later = screen_.come_again(session, mail, command);
     if (later) {
-        co_return refused(session, std::move(*later));
+        co_return refused(session, about, std::move(*later));
     }
     co_return std::nullopt;
 }
@@ -194,7 +200,7 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
     Begun begun;
     const StoreStatus status = store_.admit(mail.size);
     if (status != StoreStatus::stored) {
-        begun.refusal = refused(session, refusal_of(status));
+        begun.refusal = refused(session, {&mail, commands}, refusal_of(status));
         return begun;
     }
     const auto policy = policy_.load();
@@ -207,8 +213,9 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
         auto taken = take_recipient(*policy, command, client_of(session));
         if (!taken.has_value()) {
             // A reload took the domain away since RCPT. The client may come again and hear it at the right place.
-            begun.refusal = refused(session, mail::Reply(451, mail::EnhancedStatus(4, 3, 5),
-                                                         "The configuration has just changed; try again"));
+            begun.refusal = refused(
+                session, {&mail, commands},
+                mail::Reply(451, mail::EnhancedStatus(4, 3, 5), "The configuration has just changed; try again"));
             return begun;
         }
         queue::Recipient recipient(std::move(taken->address));
@@ -231,8 +238,9 @@ smtp_server::Hooks::Begun Acceptance::begin_now(const smtp_server::SessionInfo& 
     return begun;
 }
 
-void Acceptance::content_refused(const smtp_server::SessionInfo& session, const mail::Reply& reply) {
-    events_.refused(session, reply);
+void Acceptance::content_refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                                 const mail::Reply& reply) {
+    events_.refused(session, about, reply);
 }
 
 void Acceptance::disconnected(const smtp_server::SessionInfo& session, std::string_view reason,

@@ -21,7 +21,8 @@ namespace postern::acceptance {
 /// What the log is told. Called on I/O threads; must not block.
 struct Events {
     AcceptedSink accepted;
-    std::function<void(const smtp_server::SessionInfo&, const mail::Reply&)> refused;  ///< a MAIL, a RCPT, a message
+    /// A MAIL, a RCPT, a message.
+    std::function<void(const smtp_server::SessionInfo&, const smtp_server::Envelope&, const mail::Reply&)> refused;
     std::function<void(const smtp_server::SessionInfo&, std::string_view reason, std::uint32_t messages)> disconnected;
 };
 
@@ -42,15 +43,18 @@ public:
                                                       const smtp_server::RcptCommand& command) override;
     boost::asio::awaitable<Begun> begin(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                                         const std::vector<smtp_server::RcptCommand>& recipients) override;
-    void content_refused(const smtp_server::SessionInfo& session, const mail::Reply& reply) override;
+    void content_refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                         const mail::Reply& reply) override;
     void disconnected(const smtp_server::SessionInfo& session, std::string_view reason,
                       std::uint32_t messages) override;
 
 private:
     Begun begin_now(const smtp_server::SessionInfo& session, const smtp_server::MailCommand& mail,
                     const std::vector<smtp_server::RcptCommand>& commands);
-    smtp_server::Refusal refused(const smtp_server::SessionInfo& session, mail::Reply reply);
-    smtp_server::Refusal harvesting(const Policy& policy, const smtp_server::SessionInfo& session);
+    smtp_server::Refusal refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                                 mail::Reply reply);
+    smtp_server::Refusal harvesting(const Policy& policy, const smtp_server::SessionInfo& session,
+                                    const smtp_server::Envelope& about);
 
     queue::Store& store_;
     const queue::Clock& clock_;

@@ -13,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "gateway/cli/detail/declare.hpp"
+#include "queue/mail/printable.hpp"
 
 namespace postern::cli {
 namespace {
@@ -35,7 +36,11 @@ int report(const CLI::App& root, const CLI::ParseError& error, const Context& co
         context.terminal.out.write(text.str());
         return exit_done;
     }
-    context.terminal.err.write(fmt::format("postern: {}\nSee `{} --help`.\n", error.what(), path_of(root)));
+    const std::vector<std::string> rest = root.remaining(true);
+    const bool is_misspelt = dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !rest.empty();
+    const std::string what =
+        is_misspelt ? fmt::format("there is no command `{}`", mail::printable(rest.front(), 200)) : error.what();
+    context.terminal.err.write(fmt::format("postern: {}\nSee `{} --help`.\n", what, path_of(root)));
     return exit_usage;
 }
 

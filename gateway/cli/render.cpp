@@ -214,6 +214,9 @@ std::string render_status(const control::Status& status, queue::Instant now) {
     if (!gateway.disk.error.empty()) {
         text += field("", "the queue is closed: " + mail::printable(gateway.disk.error));
     }
+    if (!gateway.disk.obstacle.empty()) {
+        text += field("Taking in", "NOTHING, clients hear 4xx: " + mail::printable(gateway.disk.obstacle));
+    }
     for (const control::CertificateStatus& certificate : gateway.certificates) {
         text += field("Certificate",
                       fmt::format("{} on {}, {}; {}", certificate.key, certificate.listener,

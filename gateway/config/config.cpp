@@ -89,6 +89,7 @@ void read(std::string_view text, Draft& draft, const HostnameSource& machine_hos
 
 Loaded finish(Draft draft, Problems problems) {
     Loaded loaded;
+    loaded.control_socket = draft.config.control.socket;
     if (!problems.has_errors()) {
         loaded.config = std::make_shared<const Config>(std::move(draft.config));
     }

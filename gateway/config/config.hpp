@@ -264,6 +264,8 @@ struct Loaded {
     std::shared_ptr<const Config> config;  ///< nullptr when there is any problem
     std::vector<Problem> problems;         ///< all of them, in the file's order
     std::vector<Problem> warnings;
+    /// Where a gateway that runs on what the file was before can perhaps be asked; empty: that cannot be said.
+    std::filesystem::path control_socket;
 };
 
 /// The name that `hostname` has when the file does not give one.

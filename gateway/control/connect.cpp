@@ -103,6 +103,10 @@ Result<std::unique_ptr<Operations>, Failure> connect(const ConnectOptions& optio
             std::make_unique<detail::RemoteOperations>(options.socket, std::move(*socket), clock));
     }
     const int error = socket.error().value();
+    if (options.only_running) {
+        return Failure(FailureKind::unreachable, fmt::format("no gateway listens on the control socket {}: {}",
+                                                             options.socket.string(), socket.error().message()));
+    }
     if (error != ENOENT && error != ECONNREFUSED) {
         // Somebody may well listen there, but not for us: the queue file is not a way around that.
         return Failure(FailureKind::unreachable,

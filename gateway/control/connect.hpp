@@ -17,6 +17,7 @@ struct ConnectOptions {
     queue::SqliteStoreOptions queue;      ///< where it is and its limits, for when no gateway runs
     std::string version;                  ///< of this program
     std::vector<BackendStatus> backends;  ///< as the configuration has them, for when no gateway runs
+    bool only_running = false;            ///< nothing else is known: without a gateway on the socket it is a failure
     /// Told, before the first operation, when the queue file is read directly: for stderr.
     std::function<void(const std::string&)> notice;
 };

@@ -179,7 +179,8 @@ std::string encode(const Status& status) {
     json["disk"] = Json{{"queue_path", gateway.disk.queue_path},
                         {"free_octets", gateway.disk.free_octets},
                         {"minimum_free_octets", gateway.disk.minimum_free_octets},
-                        {"error", gateway.disk.error}};
+                        {"error", gateway.disk.error},
+                        {"obstacle", gateway.disk.obstacle}};
     json["certificates"] = Json::array();
     for (const CertificateStatus& certificate : gateway.certificates) {
         json["certificates"].push_back(json_of(certificate));
@@ -211,6 +212,7 @@ Decoded<Status> decode_status(std::string_view text) {
             gateway.disk.free_octets = number_at(*disk, "free_octets");
             gateway.disk.minimum_free_octets = number_at(*disk, "minimum_free_octets");
             gateway.disk.error = text_at(*disk, "error");
+            gateway.disk.obstacle = text_at(*disk, "obstacle");
         }
         if (const Json* certificates = find(json, "certificates")) {
             for (const Json& certificate : array_of(*certificates, "certificates")) {

@@ -59,7 +59,8 @@ struct DiskStatus {
     std::string queue_path;
     std::uint64_t free_octets = 0;
     std::uint64_t minimum_free_octets = 0;
-    std::string error;  ///< why the store is closed; empty: it is well
+    std::string error;     ///< why the store is closed; empty: it is well
+    std::string obstacle;  ///< why nothing new is taken in; empty: it is
 };
 
 /// A certificate that a listener shows.
@@ -94,7 +95,7 @@ struct GatewaySnapshot {
 
 struct ApplyResult {
     enum class Status : std::uint8_t { done, disk_full, failed } status = Status::failed;
-    std::size_t changed = 0;  ///< recipients
+    std::size_t changed = 0;  ///< recipients; what is not `done` holds in the running gateway, and is recorded later
 
     ApplyResult() = default;
     ApplyResult(Status how, std::size_t count) : status(how), changed(count) {}

@@ -34,7 +34,10 @@ bool narrow(queue::Filter& filter, Verb verb) {
 Failure LocalOperations::failure(queue::ReadError error, queue::MessageId id) const {
     switch (error) {
         case queue::ReadError::not_found:
-            return Failure(FailureKind::not_found, fmt::format("{}: no such message in the queue", id.to_string()));
+            return Failure(
+                FailureKind::not_found,
+                fmt::format("{0}: no such message in the queue; `postern history {0}` tells what became of it",
+                            id.to_string()));
         case queue::ReadError::damaged:
             if (id == queue::MessageId()) {
                 return Failure(FailureKind::disk, fmt::format("the queue is damaged: {}", reader_.last_error()));
@@ -169,6 +172,7 @@ Result<std::uint64_t, Failure> LocalOperations::change(const ApplyRequest& reque
                                                        const std::vector<RecipientRef>& recipients) {
     const std::string actor = fmt::format("{}: queue {} {}", actor_, to_string(request.verb), describe(request.filter));
     std::uint64_t changed = 0;
+    std::uint64_t pending = 0;  // in force, and not on the disk
     std::deque<std::future<ApplyResult>> at_work;
     auto status = ApplyResult::Status::done;
     for (std::size_t at = 0; at < recipients.size() || !at_work.empty();) {
@@ -191,14 +195,20 @@ Result<std::uint64_t, Failure> LocalOperations::change(const ApplyRequest& reque
             result = ApplyResult(ApplyResult::Status::failed, 0);
         }
         at_work.pop_front();
-        changed += result.changed;
+        (result.status == ApplyResult::Status::done ? changed : pending) += result.changed;
         status = status == ApplyResult::Status::done ? result.status : status;
     }
     if (status != ApplyResult::Status::done) {
         const char* why =
             status == ApplyResult::Status::disk_full ? "the disk is full" : "the change could not be recorded";
-        return Failure(FailureKind::disk,
-                       fmt::format("{} ({} of {} recipients were changed)", why, changed, recipients.size()));
+        std::string text = fmt::format("{} ({} of {} recipients were changed", why, changed, recipients.size());
+        if (pending > 0) {
+            text += fmt::format(
+                "; {} more are changed in the running gateway, and on the disk once it takes that: not if "
+                "the gateway stops before",
+                pending);
+        }
+        return Failure(FailureKind::disk, text + ')');
     }
     return changed;
 }

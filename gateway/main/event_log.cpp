@@ -9,7 +9,7 @@ namespace {
 
 double seconds(queue::Duration duration) { return static_cast<double>(duration.count()) / 1000; }
 
-std::string recipients_text(const std::vector<queue::Recipient>& recipients) {
+std::string recipients_text(const auto& recipients) {
     constexpr std::size_t named_max = 10;
     std::string text;
     for (std::size_t i = 0; i < recipients.size() && i < named_max; ++i) {
@@ -26,12 +26,8 @@ acceptance::Events EventLog::acceptance_events() {
                              const std::vector<queue::Recipient>& recipients) {
         accepted(session, envelope, recipients);
     };
-    events.refused = [this](const smtp_server::SessionInfo& session, const mail::Reply& reply) {
-        log_.info("refused", {{"session", session.session_id},
-                              {"client", session.client_address},
-                              {"helo", session.helo},
-                              {"reply", reply.to_string()}});
-    };
+    events.refused = [this](const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                            const mail::Reply& reply) { refused(session, about, reply); };
     events.disconnected = [this](const smtp_server::SessionInfo& session, std::string_view reason,
                                  std::uint32_t messages) {
         const bool usual = reason == "quit" || (reason == "closed by client" && messages > 0);
@@ -42,6 +38,27 @@ acceptance::Events EventLog::acceptance_events() {
                     {"messages", messages}});
     };
     return events;
+}
+
+void EventLog::refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                       const mail::Reply& reply) {
+    if (!log_.is_on(Level::info)) {
+        return;
+    }
+    std::vector<log::Field> fields{
+        {"session", session.session_id}, {"client", session.client_address}, {"helo", session.helo}};
+    std::string from;
+    const std::string to = recipients_text(about.recipients);
+    if (about.mail != nullptr) {
+        from = about.mail->sender.to_string();
+        fields.push_back({"from", from});
+    }
+    if (!to.empty()) {
+        fields.push_back({"to", to});
+    }
+    const std::string said = reply.to_string();
+    fields.push_back({"reply", said});
+    log_.write(Level::info, "refused", fields);
 }
 
 void EventLog::accepted(const smtp_server::SessionInfo& session, const queue::Envelope& envelope,

@@ -47,6 +47,7 @@ public:
     void store_health(const std::string& error);
 
 private:
+    void refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about, const mail::Reply& reply);
     void accepted(const smtp_server::SessionInfo& session, const queue::Envelope& envelope,
                   const std::vector<queue::Recipient>& recipients);
 

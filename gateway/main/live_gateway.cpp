@@ -3,6 +3,7 @@
 #include <sys/statvfs.h>
 
 #include "gateway/cli/versions.hpp"
+#include "gateway/main/vitals.hpp"
 
 namespace postern::gateway {
 
@@ -30,12 +31,12 @@ control::ApplyResult result_of(const delivery::OrderResult& result) {
         case queue::StoreStatus::stored:
             return {Status::done, result.changed};
         case queue::StoreStatus::disk_full:
-            return {Status::disk_full, 0};
+            return {Status::disk_full, result.changed};
         case queue::StoreStatus::failed:
         case queue::StoreStatus::doubtful:
             break;
     }
-    return {Status::failed, 0};
+    return {Status::failed, result.changed};
 }
 
 std::string state_name(delivery::Circuit::State state) {
@@ -140,6 +141,10 @@ control::GatewaySnapshot LiveParts::snapshot() {
     snapshot.disk.queue_path = config->queue.path;
     snapshot.disk.minimum_free_octets = config->queue.minimum_free_disk;
     snapshot.disk.error = parts_.store_error();
+    const queue::StoreState store = parts_.store.state();
+    if (store.obstacle != queue::Obstacle::closed) {  // that is `error`
+        snapshot.disk.obstacle = obstacle_of(store, config->queue, {});
+    }
     struct statvfs disk {};
     if (::statvfs(config->queue.path.c_str(), &disk) == 0) {
         snapshot.disk.free_octets = static_cast<std::uint64_t>(disk.f_bavail) * disk.f_frsize;

@@ -19,6 +19,7 @@ class LiveParts final : public control::LiveGateway {
 public:
     struct References {
         delivery::Engine& engine;
+        queue::SqliteStore& store;
         smtp_server::Server& server;
         const FlowMeter& flow;
         const queue::Clock& clock;

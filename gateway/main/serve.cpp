@@ -122,8 +122,9 @@ public:
                                  const std::vector<smtp_server::RcptCommand>& recipients) override {
         return hooks_->begin(session, mail, recipients);
     }
-    void content_refused(const smtp_server::SessionInfo& session, const mail::Reply& reply) override {
-        hooks_->content_refused(session, reply);
+    void content_refused(const smtp_server::SessionInfo& session, const smtp_server::Envelope& about,
+                         const mail::Reply& reply) override {
+        hooks_->content_refused(session, about, reply);
     }
     void disconnected(const smtp_server::SessionInfo& session, std::string_view reason,
                       std::uint32_t messages) override {
@@ -329,8 +330,8 @@ std::optional<StartFailure> Gateway::Parts::start_delivery() {
 std::optional<StartFailure> Gateway::Parts::start_control(Gateway& gateway) {
     const auto config = current.load();
     live = std::make_unique<LiveParts>(LiveParts::References{
-        *engine, *server, flow, clock, certificates, [this] { return current.load(); }, [this] { return ears.error(); },
-        [&gateway](const std::string& actor) { return gateway.reload(actor); },
+        *engine, *store, *server, flow, clock, certificates, [this] { return current.load(); },
+        [this] { return ears.error(); }, [&gateway](const std::string& actor) { return gateway.reload(actor); },
         [this](queue::HistoryEvent event) { store->note(std::move(event)); }});
     control::ServerOptions options;
     options.socket = config->control.socket;

@@ -37,21 +37,23 @@ std::string Vitals::obstacle() const {
     if (stopping_) {
         return "the gateway is stopping";
     }
-    const auto config = parts_.config();
-    const queue::StoreState store = parts_.store.state();
+    return obstacle_of(parts_.store.state(), parts_.config()->queue, parts_.store_error());
+}
+
+std::string obstacle_of(const queue::StoreState& store, const config::Queue& limits, const std::string& error) {
     switch (store.obstacle) {
         case queue::Obstacle::none:
             break;
         case queue::Obstacle::closed:
-            return "the queue takes nothing in: " + mail::printable(parts_.store_error());
+            return "the queue takes nothing in: " + mail::printable(error);
         case queue::Obstacle::full:
             return "the disk of the queue is full, or its write-ahead log is as large as it may become";
         case queue::Obstacle::little_room:
-            return "less than queue.minimum_free_disk (" + std::to_string(config->queue.minimum_free_disk) +
+            return "less than queue.minimum_free_disk (" + std::to_string(limits.minimum_free_disk) +
                    " bytes) is free on the disk of the queue";
         case queue::Obstacle::many_messages:
             return "as many messages are queued as may be (queue.maximum_messages: " +
-                   std::to_string(config->queue.maximum_messages) + ")";
+                   std::to_string(limits.maximum_messages) + ")";
     }
     return {};
 }

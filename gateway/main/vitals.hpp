@@ -11,6 +11,10 @@
 
 namespace postern::gateway {
 
+/// Why the queue takes nothing in, in words; empty: it does. `error`: why it is closed, if it is.
+[[nodiscard]] std::string obstacle_of(const queue::StoreState& store, const config::Queue& limits,
+                                      const std::string& error);
+
 class Vitals {
 public:
     /// All outlive it.

@@ -167,7 +167,8 @@ asio::awaitable<void> Session::take_command(const Command& command) {
 
 asio::awaitable<void> Session::take_mail(const MailCommand& command) {
     if (!may(ClientTable::What::message)) {
-        refuse_for_rate(Reply(450, EnhancedStatus(4, 7, 1), "Too many messages from your address; try again later"));
+        refuse_for_rate({&command, {}},
+                        Reply(450, EnhancedStatus(4, 7, 1), "Too many messages from your address; try again later"));
         co_return;
     }
     const Refusal refusal = co_await around_.hooks.mail(info_, command);
@@ -181,7 +182,8 @@ asio::awaitable<void> Session::take_mail(const MailCommand& command) {
 
 asio::awaitable<void> Session::take_rcpt(const RcptCommand& command) {
     if (!may(ClientTable::What::recipient)) {
-        refuse_for_rate(Reply(450, EnhancedStatus(4, 7, 1), "Too many recipients from your address; try again later"));
+        refuse_for_rate({&dialogue_.mail(), {&command, 1}},
+                        Reply(450, EnhancedStatus(4, 7, 1), "Too many recipients from your address; try again later"));
         co_return;
     }
     const Refusal refusal = co_await around_.hooks.rcpt(info_, dialogue_.mail(), command);
@@ -205,10 +207,10 @@ void Session::refuse(const Reply& reply) {
 }
 
 /// Told once for each message that comes: the log of a flood would be one itself.
-void Session::refuse_for_rate(const Reply& reply) {
+void Session::refuse_for_rate(const Envelope& about, const Reply& reply) {
     refuse(reply);
     if (!std::exchange(told_of_rate_, true)) {
-        around_.hooks.content_refused(info_, reply);
+        around_.hooks.content_refused(info_, about, reply);
     }
 }
 

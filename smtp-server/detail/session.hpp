@@ -124,7 +124,8 @@ private:
     void say_and_close(const mail::Reply& reply);
     void count_error(const mail::Reply& reply);
     void refuse(const mail::Reply& reply);
-    void refuse_for_rate(const mail::Reply& reply);
+    [[nodiscard]] Envelope envelope() const { return {&dialogue_.mail(), dialogue_.recipients()}; }
+    void refuse_for_rate(const Envelope& about, const mail::Reply& reply);
     [[nodiscard]] std::vector<mail::Mailbox> recipients_ahead() const;
     [[nodiscard]] bool is_too_early_for(const Command& command) const;
     [[nodiscard]] static bool brings_mail_nearer(const Command& command);

@@ -104,7 +104,7 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
         for (std::size_t i = 0; i < replies; ++i) {
             say(*refusal);
         }
-        around_.hooks.content_refused(info_, *refusal);
+        around_.hooks.content_refused(info_, envelope(), *refusal);
         dialogue_.reset();
         count_error(*refusal);
         co_return;
@@ -128,7 +128,7 @@ asio::awaitable<void> Session::finish_content(std::unique_ptr<MessageSink> sink,
         told_of_rate_ = false;
         around_.counters.messages.fetch_add(1, std::memory_order_relaxed);
     } else if (!answers.empty()) {
-        around_.hooks.content_refused(info_, answers.front());
+        around_.hooks.content_refused(info_, envelope(), answers.front());
     }
     dialogue_.reset();
     set_command_deadline();
@@ -167,9 +167,9 @@ asio::awaitable<void> Session::take_chunk(Bdat command) {
         // RFC 3030 section 2: the transaction is over; chunks still in the pipe will hear 503.
         const Reply refusal = *chunks_->refusal;
         chunks_.reset();
-        dialogue_.reset();
         say(refusal);
-        around_.hooks.content_refused(info_, refusal);
+        around_.hooks.content_refused(info_, envelope(), refusal);
+        dialogue_.reset();
         count_error(refusal);
         co_return;
     }

@@ -68,6 +68,45 @@ def test_configuration_errors_are_told_whole(gateway):
         assert client.rcpt("x@example.org")[0] == 250
 
 
+def test_a_mistake_in_the_file_does_not_blind_the_operator_of_a_gateway_that_runs(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.ehlo("client.example.org")
+        client.mail("a@example.org")
+        client.rcpt("full-one@example.com")
+        assert client.data("Subject: x\r\n\r\nx\r\n")[0] == 250
+    text = gateway.config.read_text()
+    gateway.config.write_text(text + "unknwon: 1\n")
+    done = gateway.run("status")
+    assert done.returncode == 0 and "Gateway" in done.stdout and "has errors" in done.stderr, done.stderr
+    listed = gateway.run("queue", "list", "--json")
+    assert listed.returncode == 0 and "full-one@example.com" in listed.stdout
+    done = gateway.run("reload")
+    assert done.returncode == 78 and "unknwon" in done.stderr and "stays in force" in done.stderr
+    gateway.process.await_line(" reload_failed .*actor=")
+    assert gateway.stop() == 0
+    done = gateway.run("status")
+    assert done.returncode == 78 and "unknwon" in done.stderr and done.stdout == ""
+    gateway.config.write_text(text)
+
+
+def test_who_asks_why_about_somebody_else_hears_so(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.ehlo("client.example.org")
+        client.mail("a@example.org")
+        client.rcpt("full-one@example.com")
+        assert client.data("Subject: x\r\n\r\nx\r\n")[0] == 250
+    [message] = gateway.list()
+    done = gateway.run("queue", "why", message["id"], "nobody@example.com")
+    assert done.returncode == 1 and "nobody@example.com does not wait in it; `postern history" in done.stderr
+    assert gateway.run("queue", "why", message["id"], "full-one@example.com").returncode == 0
+
+
+def test_a_misspelt_command_is_named(gateway):
+    for arguments in (["chek"], ["queue", "chek"]):
+        done = gateway.run(*arguments)
+        assert done.returncode == 64 and "there is no command `chek`" in done.stderr
+
+
 def test_mail_flows_within_seconds_of_the_stores_return(gateway, store):
     port = store.port
     store.close()

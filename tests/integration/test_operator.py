@@ -410,7 +410,16 @@ def test_a_message_refused_after_its_content_is_in_the_log(gateway):
     with smtplib.SMTP("127.0.0.1", gateway.port) as client:
         with pytest.raises(smtplib.SMTPDataError):
             client.sendmail("a@example.org", ["a@example.com"], "Received: from a by b; x\r\n" * 51 + "\r\nx\r\n")
-    gateway.process.await_line(r' info refused session=\S+ client=127.0.0.1 helo=\S+ reply="554 5.4.6 ')
+    gateway.process.await_line(r' info refused session=\S+ client=127.0.0.1 helo=\S+ from=a@example.org to=a@example.com reply="554 5.4.6 ')
+
+
+def test_a_refusal_in_the_log_says_of_which_mail(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.ehlo("client.example.org")
+        client.mail("a@example.org")
+        assert client.rcpt("ok@example.com")[0] == 250
+        assert client.rcpt("somebody@elsewhere.example")[0] == 550
+        gateway.process.await_line(r' info refused session=\S+ client=127.0.0.1 helo=client.example.org from=a@example.org to=somebody@elsewhere.example reply="550 5.7.1 ')
 
 
 def test_a_log_that_nobody_reads_stops_neither_mail_nor_the_end(tmp_path, store):

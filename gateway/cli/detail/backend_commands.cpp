@@ -22,6 +22,15 @@ struct BackendArguments {
     bool json = false;
 };
 
+/// What a probe has shown.
+std::string well(const control::ProbeView& probe) {
+    if (probe.endpoint.starts_with("smtp://*")) {
+        return "well: the DNS answers; whether the servers of a domain do, each delivery shows";
+    }
+    return probe.endpoint.starts_with("smtp://") ? "well: it connects, greets and takes EHLO"
+                                                 : "well: it connects, greets and takes LHLO";
+}
+
 int no_backend(const Invocation& invocation, const std::string& name) {
     invocation.complain(fmt::format("there is no backend `{}`", mail::printable(name, 200)));
     return exit_no;
@@ -121,8 +130,7 @@ int probe(const Invocation& invocation, const BackendArguments& arguments) {
                 invocation.say(arguments.json ? control::encode(each)
                                               : fmt::format("{} {}: {}", mail::printable(each.backend),
                                                             mail::printable(each.endpoint),
-                                                            each.well ? "well: it connects, greets and takes LHLO"
-                                                                      : mail::printable(each.detail)));
+                                                            mail::printable(each.well ? well(each) : each.detail)));
             }
         }
         return all_well ? exit_done : exit_no;

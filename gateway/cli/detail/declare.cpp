@@ -62,10 +62,33 @@ int fail_usage(const Invocation& invocation, const std::string& text) {
     return exit_usage;
 }
 
+/// A mistake in the file is no reason not to ask the gateway that runs on what stood there before.
+int with_running_gateway(const Invocation& invocation, const config::Loaded& loaded,
+                         const std::function<int(control::Operations&)>& use) {
+    if (!loaded.control_socket.empty()) {
+        control::ConnectOptions options;
+        options.socket = loaded.control_socket;
+        options.only_running = true;
+        const auto operations = invocation.context.connect(options, invocation.context.clock);
+        if (operations) {
+            invocation.complain(
+                fmt::format("the configuration file has errors (`postern check` tells them); asking the "
+                            "gateway that runs at {}",
+                            mail::printable(loaded.control_socket.string())));
+            return use(**operations);
+        }
+    }
+    for (const config::Problem& problem : loaded.problems) {
+        invocation.context.terminal.err.write(problem.to_string() + '\n');
+    }
+    return exit_config;
+}
+
 int with_operations(const Invocation& invocation, const std::function<int(control::Operations&)>& use) {
-    const auto config = invocation.load_config();
+    const config::Loaded loaded = invocation.context.load_config(invocation.config_file);
+    const auto& config = loaded.config;
     if (!config) {
-        return exit_config;
+        return with_running_gateway(invocation, loaded, use);
     }
     const auto reporter =
         invocation.context.make_reporter ? invocation.context.make_reporter(config, invocation.context.clock) : nullptr;

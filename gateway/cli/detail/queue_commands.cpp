@@ -100,8 +100,10 @@ int why(const Invocation& invocation, const WhyOptions& options) {
                                    : render_why(each, invocation.context.clock.wall()));
         }
         if (!any) {
-            const std::string whom = options.recipient.empty() ? "nobody" : mail::printable(options.recipient, 400);
-            invocation.complain(id.to_string() + ": " + whom + " waits in it; `postern history " + id.to_string() +
+            const std::string who = options.recipient.empty()
+                                        ? "nobody waits in it"
+                                        : mail::printable(options.recipient, 400) + " does not wait in it";
+            invocation.complain(id.to_string() + ": " + who + "; `postern history " + id.to_string() +
                                 "` tells what became of its recipients");
         }
         return any ? exit_done : exit_no;

@@ -29,7 +29,8 @@ std::string extent(std::uint64_t recipients, std::uint64_t messages) {
 
 int print(const Invocation& invocation, const VerbOptions& options, const Outcome& outcome) {
     for (const queue::MessageId id : outcome.missing) {
-        invocation.complain(id.to_string() + ": no such message in the queue");
+        invocation.complain(fmt::format(
+            "{0}: no such message in the queue; `postern history {0}` tells what became of it", id.to_string()));
     }
     if (options.json) {
         invocation.say(control::encode(outcome));

@@ -89,9 +89,13 @@ public:
         }
         co_return begun;
     }
-    void content_refused(const SessionInfo&, const mail::Reply& reply) override {
+    void content_refused(const SessionInfo&, const Envelope& about, const mail::Reply& reply) override {
         const std::lock_guard lock(mutex_);
         refused_.push_back(reply.to_string());
+        refused_envelopes_.push_back(about.mail == nullptr ? "?" : about.mail->sender.to_string());
+        for (const RcptCommand& recipient : about.recipients) {
+            refused_envelopes_.back() += ' ' + recipient.address.to_string();
+        }
     }
     void disconnected(const SessionInfo&, std::string_view reason, std::uint32_t) override {
         const std::lock_guard lock(mutex_);
@@ -103,6 +107,11 @@ public:
     std::vector<std::string> refused() {
         const std::lock_guard lock(mutex_);
         return refused_;
+    }
+    /// ... of which mail: "sender recipient recipient".
+    std::vector<std::string> refused_envelopes() {
+        const std::lock_guard lock(mutex_);
+        return refused_envelopes_;
     }
     std::vector<TakenMessage> taken() {
         const std::lock_guard lock(mutex_);
@@ -192,6 +201,7 @@ private:
     std::vector<TakenMessage> taken_;
     std::vector<std::string> reasons_;
     std::vector<std::string> refused_;
+    std::vector<std::string> refused_envelopes_;
     std::string tls_;
     std::string client_;
     std::vector<std::string> ahead_;

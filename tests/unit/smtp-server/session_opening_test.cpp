@@ -141,6 +141,7 @@ TEST_F(BalancerTest, RecipientsAMinuteAreLimited) {
     EXPECT_EQ(client.codes(1), Codes{"250 2.0.0"});
     EXPECT_EQ(hooks_.taken().at(0).recipients.size(), 1U);
     EXPECT_EQ(hooks_.refused().size(), 1U) << "a flood must not become one of the log";
+    EXPECT_THAT(hooks_.refused_envelopes(), testing::ElementsAre(testing::EndsWith(" v@example.com")));
 }
 
 // A directory harvest: its errors follow the client into its next sessions.

@@ -124,7 +124,7 @@ protected:
     FakeQueue queue_;
     FakeGateway gateway_;
     FixedClock clock_;
-    config::Loaded loaded_{std::make_shared<config::Config>(), {}, {}};
+    config::Loaded loaded_{std::make_shared<config::Config>(), {}, {}, {}};
     int sqlite_ = 3'051'003;  ///< a sound one
     std::vector<long> writers_;
     std::optional<Failure> failure_;
@@ -180,7 +180,8 @@ TEST_F(CommandsTest, ShowAndCat) {
     EXPECT_EQ(run_command({"queue", "cat", id(1)}).out, queue_.content);
     const Result missing = run_command({"queue", "show", id(99)});
     EXPECT_EQ(missing.status, 1);
-    EXPECT_EQ(missing.err, "postern: " + id(99) + ": no such message in the queue\n");
+    EXPECT_EQ(missing.err, "postern: " + id(99) + ": no such message in the queue; `postern history " + id(99) +
+                          "` tells what became of it\n");
     EXPECT_EQ(run_command({"queue", "show", "no-id"}).status, 64);
     queue_.damaged = true;
     const Result damaged = run_command({"queue", "cat", id(1)});
@@ -259,7 +260,8 @@ TEST_F(CommandsTest, AnIdThatIsGoneIsNamedAndTheOthersAreDone) {
     const Result result = run_command({"queue", "hold", id(1), id(99)});
     EXPECT_EQ(result.status, 1);
     EXPECT_EQ(result.out, "held 1 recipient of 1 message\n");
-    EXPECT_EQ(result.err, "postern: " + id(99) + ": no such message in the queue\n");
+    EXPECT_EQ(result.err, "postern: " + id(99) + ": no such message in the queue; `postern history " + id(99) +
+                          "` tells what became of it\n");
 }
 
 TEST_F(CommandsTest, AnOptionDoesNotSwallowTheIdBehindIt) {
@@ -309,7 +311,7 @@ TEST_F(CommandsTest, ABadConfigurationIsToldWhole) {
     problem.line = 3;
     problem.column = 5;
     problem.text = "unknown key `recipient`";
-    loaded_ = config::Loaded{nullptr, {problem, problem}, {}};
+    loaded_ = config::Loaded{nullptr, {problem, problem}, {}, {}};
     const Result checked = run_command({"check", "-c", "/etc/x.yaml"});
     EXPECT_EQ(checked.status, 78);
     EXPECT_EQ(checked.err, problem.to_string() + "\n" + problem.to_string() + "\n");

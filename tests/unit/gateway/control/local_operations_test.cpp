@@ -1,5 +1,6 @@
 #include "gateway/control/local_operations.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "tests/unit/gateway/control/fakes.hpp"
@@ -133,7 +134,8 @@ TEST_F(LocalOperationsTest, SaysHowFarItCameWhenTheDiskIsFull) {
     const auto outcome = operations_.apply(request(Verb::hold));
     ASSERT_FALSE(outcome);
     EXPECT_EQ(outcome.error().kind, FailureKind::disk);
-    EXPECT_NE(outcome.error().text.find("disk is full"), std::string::npos);
+    EXPECT_THAT(outcome.error().text, testing::HasSubstr("disk is full (0 of "));
+    EXPECT_THAT(outcome.error().text, testing::HasSubstr("more are changed in the running gateway"));
 }
 
 TEST_F(LocalOperationsTest, AnEngineThatDropsTheCallbackIsAFailureNotAHang) {
