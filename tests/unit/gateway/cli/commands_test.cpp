@@ -181,7 +181,7 @@ TEST_F(CommandsTest, ShowAndCat) {
     const Result missing = run_command({"queue", "show", id(99)});
     EXPECT_EQ(missing.status, 1);
     EXPECT_EQ(missing.err, "postern: " + id(99) + ": no such message in the queue; `postern history " + id(99) +
-                          "` tells what became of it\n");
+                               "` tells what became of it\n");
     EXPECT_EQ(run_command({"queue", "show", "no-id"}).status, 64);
     queue_.damaged = true;
     const Result damaged = run_command({"queue", "cat", id(1)});
@@ -261,7 +261,7 @@ TEST_F(CommandsTest, AnIdThatIsGoneIsNamedAndTheOthersAreDone) {
     EXPECT_EQ(result.status, 1);
     EXPECT_EQ(result.out, "held 1 recipient of 1 message\n");
     EXPECT_EQ(result.err, "postern: " + id(99) + ": no such message in the queue; `postern history " + id(99) +
-                          "` tells what became of it\n");
+                              "` tells what became of it\n");
 }
 
 TEST_F(CommandsTest, AnOptionDoesNotSwallowTheIdBehindIt) {
