@@ -68,7 +68,8 @@ Connection::Ended fault(Trouble trouble, std::string detail) {
 
 }  // namespace
 
-Connection::Connection(asio::any_io_executor executor) : executor_(std::move(executor)), socket_(executor_) {}
+Connection::Connection(asio::any_io_executor executor, std::shared_ptr<NameLookups> names)
+    : executor_(std::move(executor)), socket_(executor_), names_(std::move(names)) {}
 
 // ---- Opening ----
 
@@ -129,14 +130,16 @@ asio::awaitable<Connection::ErrorCode> Connection::find_addresses(const Endpoint
         out.emplace_back(asio::ip::tcp::endpoint(address, where.port));
         co_return ErrorCode();
     }
-    resolver_.emplace(executor_);
-    const std::string service = std::to_string(where.port);
-    const auto [error, results] = co_await resolver_->async_resolve(where.host, service, as_values);
-    resolver_.reset();
-    for (const auto& result : results) {
-        out.emplace_back(result.endpoint());
+    lookup_ = names_->begin(where.host);
+    static_cast<void>(co_await lookup_->timer.async_wait(as_values));
+    const auto found = std::exchange(lookup_, nullptr)->found;
+    if (!found) {
+        co_return asio::error::operation_aborted;
     }
-    co_return error;
+    for (const asio::ip::address& each : found->addresses) {
+        out.emplace_back(asio::ip::tcp::endpoint(each, where.port));
+    }
+    co_return found->error;
 }
 
 /// The addresses share the time: one that swallows everything leaves some for the next.
@@ -702,8 +705,8 @@ void Connection::expire(Clock::time_point now) {
     }
     deadline_ = Clock::time_point::max();
     timed_out_ = true;
-    if (resolver_) {
-        resolver_->cancel();
+    if (lookup_) {
+        lookup_->timer.cancel();
     }
     ErrorCode ignored;
     socket_.cancel(ignored);

@@ -22,6 +22,7 @@
 #include "lmtp-client/client.hpp"
 #include "lmtp-client/detail/capabilities.hpp"
 #include "lmtp-client/detail/dialogue.hpp"
+#include "lmtp-client/detail/name_lookups.hpp"
 #include "lmtp-client/detail/tls_stream.hpp"
 #include "lmtp-client/detail/transcript.hpp"
 #include "lmtp-client/transaction.hpp"
@@ -42,7 +43,7 @@ public:
                                  ///< was told anything, the transaction can be begun anew elsewhere
     };
 
-    explicit Connection(boost::asio::any_io_executor executor);
+    Connection(boost::asio::any_io_executor executor, std::shared_ptr<NameLookups> names);
 
     /// Connects, waits for the greeting, says LHLO (in SMTP EHLO, or else HELO), encrypts and logs in as it is told to.
     /// nullopt: ready. Else what is wrong.
@@ -126,7 +127,8 @@ private:
 
     boost::asio::any_io_executor executor_;
     Socket socket_;
-    std::optional<boost::asio::ip::tcp::resolver> resolver_;
+    std::shared_ptr<NameLookups> names_;
+    std::shared_ptr<NameLookups::Waiting> lookup_;
     Capabilities capabilities_;
     Transcript transcript_;
     Clock::time_point born_{};

@@ -16,7 +16,10 @@ constexpr milliseconds parting_max{1000};  ///< for the store to close after QUI
 }  // namespace
 
 Pool::Pool(boost::asio::any_io_executor executor)
-    : executor_(std::move(executor)), timer_(executor_), interval_(interval_max) {}
+    : executor_(std::move(executor)),
+      names_(std::make_shared<NameLookups>(executor_)),
+      timer_(executor_),
+      interval_(interval_max) {}
 
 Pool::~Pool() {
     for (auto& [endpoint, connections] : idle_) {
@@ -54,7 +57,7 @@ std::shared_ptr<Connection> Pool::take(const Endpoint& endpoint, const ClientOpt
 }
 
 std::shared_ptr<Connection> Pool::create(const ClientOptions& options) {
-    auto connection = std::make_shared<Connection>(executor_);
+    auto connection = std::make_shared<Connection>(executor_, names_);
     connection->idle_max = options.idle_max;
     connection->age_max = options.age_max;
     all_.push_back(connection);

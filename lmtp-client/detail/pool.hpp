@@ -48,6 +48,7 @@ private:
     void look_at_idle(Clock::time_point now);
 
     boost::asio::any_io_executor executor_;
+    std::shared_ptr<NameLookups> names_;
     boost::asio::steady_timer timer_;
     bool timer_runs_ = false;
     std::chrono::milliseconds interval_;

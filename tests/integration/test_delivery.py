@@ -198,6 +198,17 @@ def test_a_paused_backend_stays_paused_over_a_restart(quiet, store):
     other.close()
 
 
+def test_a_store_may_have_a_name(tmp_path, store):
+    gateway = Gateway(tmp_path, [f"localhost:{store.port}"])
+    gateway.start()
+    send(gateway, ["a@example.com"], "named")
+    wait_until(lambda: ("named", "a@example.com") in store.received, "delivery")
+    store.close()
+    send(gateway, ["a@example.com"], "down")
+    gateway.process.await_line(f" endpoint_down .*endpoint=localhost:{store.port} .*refused")
+    assert gateway.stop() == 0
+
+
 def test_the_kernel_watches_a_store_that_may_die_without_a_word(quiet, store):
     quiet.start()
     send(quiet, ["a@example.com"], "one")
