@@ -102,6 +102,16 @@ void EventLog::recipient(const delivery::RecipientEvent& event) {
                 {"reply", event.recipient.last_reply}});
 }
 
+void EventLog::ordered(control::Verb verb, std::size_t recipients, const std::string& actor,
+                       const std::string& reason) {
+    std::vector<log::Field> fields{
+        {"verb", control::to_string(verb)}, {"recipients", static_cast<std::uint64_t>(recipients)}, {"actor", actor}};
+    if (!reason.empty()) {
+        fields.push_back({"reason", reason});
+    }
+    log_.write(Level::info, "ordered", fields);
+}
+
 void EventLog::endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) {
     log_.warn("endpoint_down", {{"backend", backend}, {"endpoint", endpoint}, {"reason", why}});
 }

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "gateway/acceptance/acceptance.hpp"
+#include "gateway/control/verb.hpp"
 #include "gateway/delivery/events.hpp"
 #include "gateway/log/log.hpp"
 #include "gateway/main/flow_meter.hpp"
@@ -30,6 +31,9 @@ public:
 
     /// The hooks of acceptance, bound to this.
     [[nodiscard]] acceptance::Events acceptance_events();
+
+    /// An operator's order on recipients was carried out.
+    void ordered(control::Verb verb, std::size_t recipients, const std::string& actor, const std::string& reason);
 
     void recipient(const delivery::RecipientEvent& event) override;
     void endpoint_down(const std::string& backend, const std::string& endpoint, const std::string& why) override;

@@ -122,8 +122,13 @@ void LiveParts::apply(control::Verb verb, std::vector<control::RecipientRef> rec
     for (const control::RecipientRef& recipient : recipients) {
         keys.push_back({recipient.message, recipient.ordinal});
     }
-    parts_.engine.order(order_of(verb), std::move(keys), std::move(actor), std::move(reason),
-                        [done = std::move(done)](delivery::OrderResult result) { done(result_of(result)); });
+    auto tell = [ordered = parts_.ordered, verb, actor, reason, done = std::move(done)](delivery::OrderResult result) {
+        if (result.changed > 0) {
+            ordered(verb, result.changed, actor, reason);
+        }
+        done(result_of(result));
+    };
+    parts_.engine.order(order_of(verb), std::move(keys), std::move(actor), std::move(reason), std::move(tell));
 }
 
 control::GatewaySnapshot LiveParts::snapshot() {

@@ -28,6 +28,9 @@ public:
         std::function<std::string()> store_error;
         std::function<control::ReloadOutcome(const std::string&)> reload;
         std::function<void(queue::HistoryEvent)> note;  ///< a row in the history; any thread
+        /// An operator's order on recipients was carried out on so many; any thread.
+        std::function<void(control::Verb, std::size_t recipients, const std::string& actor, const std::string& reason)>
+            ordered;
     };
     explicit LiveParts(References parts);
 

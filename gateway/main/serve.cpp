@@ -332,7 +332,10 @@ std::optional<StartFailure> Gateway::Parts::start_control(Gateway& gateway) {
     live = std::make_unique<LiveParts>(LiveParts::References{
         *engine, *store, *server, flow, clock, certificates, [this] { return current.load(); },
         [this] { return ears.error(); }, [&gateway](const std::string& actor) { return gateway.reload(actor); },
-        [this](queue::HistoryEvent event) { store->note(std::move(event)); }});
+        [this](queue::HistoryEvent event) { store->note(std::move(event)); },
+        [this](control::Verb verb, std::size_t recipients, const std::string& actor, const std::string& reason) {
+            events.ordered(verb, recipients, actor, reason);
+        }});
     control::ServerOptions options;
     options.socket = config->control.socket;
     auto open_reader = [path = config->queue.path, this]() -> Result<std::unique_ptr<queue::Reader>, queue::OpenError> {

@@ -89,6 +89,16 @@ def test_a_mistake_in_the_file_does_not_blind_the_operator_of_a_gateway_that_run
     gateway.config.write_text(text)
 
 
+def test_what_an_operator_orders_is_in_the_log(gateway):
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.sendmail("a@example.org", ["full-one@example.com", "full-two@example.com"], "Subject: x\r\n\r\nx\r\n")
+    assert gateway.run("queue", "hold", "--all", "--yes").returncode == 0
+    gateway.process.await_line(r' info ordered verb=hold recipients=2 actor="\S+: queue hold --all"$')
+    [message] = gateway.list()
+    assert gateway.run("queue", "bounce", message["id"], "--reason", "not wanted").returncode == 0
+    gateway.process.await_line(r' info ordered verb=bounce recipients=2 actor="\S+: queue bounce .*" reason="not wanted"$')
+
+
 def test_who_asks_why_about_somebody_else_hears_so(gateway):
     with smtplib.SMTP("127.0.0.1", gateway.port) as client:
         client.ehlo("client.example.org")
