@@ -295,6 +295,7 @@ void Session::content_ends() {
         // know.
         say_(0, random.chance(50) ? "250 2.0.0 taken\r\n" : "550 5.0.0 one too many\r\n");
     }
+    peer_.taken.push_back(peer_.timeline_.now());
     reset();
 }
 
@@ -319,6 +320,7 @@ void Session::content_ends_for_all(const std::vector<std::string>& accepted, con
     for (const std::string& address : accepted) {
         peer_.truth_.copy_made(token, address, content);
     }
+    peer_.taken.push_back(peer_.timeline_.now());
     reset();
     if ((peer_.mood == Mood::mute_after_data && random.chance(50)) || peer_.mood == Mood::one_fewer) {
         mute_ = true;

@@ -57,6 +57,7 @@ public:
     /// By address; for the patterns.
     std::map<std::string, Slot> dictated;
     std::vector<Timeline::Milliseconds> connects;
+    std::vector<Timeline::Milliseconds> taken;  ///< transactions that brought it something
 
     [[nodiscard]] bool is_up() const;
 

@@ -17,7 +17,7 @@
 // 10. What reaches a store is what was accepted, octet for octet.
 // 11. Memory is bounded by the windows and what is in flight; a domain of others is forgotten an hour after it was
 //     last of interest.
-// 12. Connects a second are bounded: to an endpoint that is down, and on its recovery.
+// 12. Connects a second that bring nobody anything are bounded: to an endpoint that is down, and on its recovery.
 // 13. A backend that is well delivers what is due, whatever the others do.
 // 14. With everything well, in the end nothing schedulable is left.
 // 15. A message goes from the queue with its last recipient, not before and not after.

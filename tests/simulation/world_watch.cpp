@@ -38,9 +38,13 @@ void World::check_connects() {
             ++truth_.counts.checks;
             const bool down =
                 at[first] > peer->mood_since && (peer->mood == Mood::dead || peer->mood == Mood::black_hole);
+            // Who spoils each of its connections, and takes what comes on it, is connected to for each.
+            const auto fruitful = static_cast<std::size_t>(
+                std::count_if(peer->taken.begin(), peer->taken.end(),
+                              [from = at[first]](auto when) { return when >= from && when < from + 1000; }));
             // Of a domain that could not be reached one transaction finds out; operators and starts may ask again. At
             // one exchanger of several each transaction knocks on its way to the next.
-            const std::size_t bound = !down || has_a_next(name) ? 60
+            const std::size_t bound = !down || has_a_next(name) ? 60 + fruitful
                                       : peer->domains == 0      ? 14
                                                                 : peer->domains * (most_each + 3);
             if (in_a_second > bound) {
@@ -48,6 +52,7 @@ void World::check_connects() {
             }
         }
         at.clear();
+        peer->taken.clear();
     }
 }
 
