@@ -11,8 +11,8 @@ constexpr std::int64_t second = 1'000'000;
 
 }  // namespace
 
-queue::Instant Pace::next(const std::string& domain, std::uint32_t per_second, queue::Instant now) {
-    const std::int64_t at = std::int64_t{now.time_since_epoch().count()} * 1000;
+queue::Duration Pace::wait(const std::string& domain, std::uint32_t per_second, queue::SteadyInstant now) {
+    const std::int64_t at = std::chrono::duration_cast<std::chrono::microseconds>(now.time_since_epoch()).count();
     if (gone_at_.size() >= domains_max && gone_at_.count(domain) == 0) {
         std::erase_if(gone_at_, [at](const auto& entry) { return entry.second <= at; });
     }
@@ -21,8 +21,7 @@ queue::Instant Pace::next(const std::string& domain, std::uint32_t per_second, q
     }
     std::int64_t& gone = gone_at_[domain];
     gone = std::max(gone, at) + second / std::max<std::uint32_t>(1, per_second);
-    const std::int64_t wait = std::max<std::int64_t>(0, gone - at - second);
-    return now + queue::Duration(wait / 1000);
+    return queue::Duration(std::max<std::int64_t>(0, gone - at - second) / 1000);
 }
 
 }  // namespace postern::bounce

@@ -12,9 +12,9 @@ namespace postern::bounce {
 
 class Pace {
 public:
-    /// When the next report to `domain` (lower case) may go out: now, or once those before it are gone at `per_second`.
-    /// A burst of one second's worth goes at once.
-    [[nodiscard]] queue::Instant next(const std::string& domain, std::uint32_t per_second, queue::Instant now);
+    /// How long the next report to `domain` (lower case) has to wait until those before it are gone at `per_second`. A
+    /// burst of one second's worth goes at once. By the steady clock: the other may be set back by a day.
+    [[nodiscard]] queue::Duration wait(const std::string& domain, std::uint32_t per_second, queue::SteadyInstant now);
 
 private:
     /// When the domain's reports will all be gone. What lies in the past is forgotten in time.

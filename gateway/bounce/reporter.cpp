@@ -108,7 +108,7 @@ queue::CommittedMessage Reporter::message(const Case& about, Report report, cons
     queue::Recipient recipient(*about.envelope.sender.mailbox());
     recipient.backend = std::move(backend);
     recipient.dsn.notify = mail::DsnNotify::never;  // no report on a report, of nobody's
-    recipient.next_attempt_at = pace_.next(recipient.address.domain_key(), rules.per_domain, now);
+    recipient.next_attempt_at = now + pace_.wait(recipient.address.domain_key(), rules.per_domain, clock_.steady());
     message.recipients.push_back(std::move(recipient));
     message.content = std::make_shared<const std::string>(std::move(report.content));
     return message;
