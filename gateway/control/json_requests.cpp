@@ -63,6 +63,11 @@ queue::Filter filter_of(const Json& json) {
     }
     allow_only(json, {"ids", "backends", "domains", "recipients", "senders", "clients", "states", "older_than_ms",
                       "younger_than_ms", "reply", "limit"});
+    for (const auto& [key, value] : json.items()) {
+        if (value.is_null() || (value.is_array() && value.empty())) {
+            bad("`" + key + "` is empty: without the key everything matches, and that may not be what is meant");
+        }
+    }
     queue::Filter filter;
     if (const Json* ids = find(json, "ids")) {
         for (const Json& id : array_of(*ids, "ids")) {

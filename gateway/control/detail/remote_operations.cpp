@@ -120,6 +120,7 @@ Result<std::string, Failure> RemoteOperations::ask(Method method, const std::str
 
 Result<void, Failure> RemoteOperations::lines(const std::string& target, const std::string& body, const Part& line) {
     std::string rest;
+    bool is_too_long = false;
     const auto result = exchange(Method::post, target, body, [&](std::string_view part) {
         rest += part;
         std::size_t begin = 0;
@@ -130,9 +131,10 @@ Result<void, Failure> RemoteOperations::lines(const std::string& target, const s
             begin = end + 1;
         }
         rest.erase(0, begin);
-        return rest.size() <= line_octets_max;
+        is_too_long = rest.size() > line_octets_max;
+        return !is_too_long;
     });
-    return result;
+    return is_too_long ? protocol_failure("a line is too long") : result;
 }
 
 Result<void, Failure> RemoteOperations::list(const queue::Filter& filter,
