@@ -227,7 +227,12 @@ Result<std::string, ReadError> SqliteReader::content_part(MessageId id, std::uin
         if (!rows.step()) {
             return ReadError::not_found;
         }
-        return content_.integer(0) == std::int64_t{number} ? std::string(content_.blob(2)) : std::string();
+        const std::int64_t parts = content_.integer(0);
+        if (std::int64_t{number} < parts) {
+            last_error_ = "a part of the content is missing";
+            return ReadError::damaged;  // not its end: half a message must not look like one
+        }
+        return parts == std::int64_t{number} ? std::string(content_.blob(2)) : std::string();
     });
 }
 
@@ -408,7 +413,7 @@ public:
 
 private:
     void add_recipients(std::int64_t state, std::int64_t count) {
-        if (state >= 0 && state <= static_cast<std::int64_t>(RecipientState::removed)) {
+        if (state >= 0 && state <= static_cast<std::int64_t>(last_recipient_state)) {
             counts_.recipients[static_cast<RecipientState>(state)] += count;
         }
     }

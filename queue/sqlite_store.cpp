@@ -334,6 +334,10 @@ public:
           recording_{history_, options.reporter, [this] { return next_id(); }, [&listener] { listener.put_off(); },
                      [this](const std::shared_ptr<const std::string>& content) { return for_hand_over(content); }} {}
 
+    ~SqliteStoreImpl() override { writer_.end(); }  // its commands use what is destroyed before it
+    SqliteStoreImpl(const SqliteStoreImpl&) = delete;
+    SqliteStoreImpl& operator=(const SqliteStoreImpl&) = delete;
+
     [[nodiscard]] StoreStatus admit(std::uint64_t size_hint) override;
     [[nodiscard]] std::unique_ptr<IncomingMessage> begin(std::uint64_t size_hint) override;
     void record(std::vector<RecipientUpdate> updates, std::vector<HistoryEvent> events, StoreCompletion done) override {

@@ -28,6 +28,7 @@ struct HistoryLog::Writing {
     Statement stretch_end;
     Statement prune;
     Statement prune_last;
+    Statement prune_ahead;
     Statement prune_gateway;
     Statement oldest_transcripts;
     Statement drop_transcripts;
@@ -41,10 +42,11 @@ struct HistoryLog::Writing {
               "INSERT INTO transcript (number, message, session, at, backend, endpoint, duration, octets, "
               "text) VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9)"),
           stretch_end(connection,
-                      "SELECT message, number FROM history WHERE message > 0 AND message < ?1 ORDER BY message, number "
-                      "LIMIT 1 OFFSET ?2"),
-          prune(connection, "DELETE FROM history WHERE message > 0 AND (message, number) < (?1, ?2)"),
-          prune_last(connection, "DELETE FROM history WHERE message > 0 AND message < ?1"),
+                      "SELECT message, number FROM history WHERE message > 0 AND message < ?1 AND at < ?3 ORDER BY "
+                      "message, number LIMIT 1 OFFSET ?2"),
+          prune(connection, "DELETE FROM history WHERE message > 0 AND (message, number) < (?1, ?2) AND at < ?3"),
+          prune_last(connection, "DELETE FROM history WHERE message > 0 AND message < ?1 AND at < ?2"),
+          prune_ahead(connection, "DELETE FROM history WHERE message >= ?1 AND at < ?2"),
           prune_gateway(connection, "DELETE FROM history WHERE message = 0 AND at < ?1"),
           oldest_transcripts(connection, "SELECT number, octets, at FROM transcript ORDER BY number LIMIT ?1"),
           drop_transcripts(connection, "DELETE FROM transcript WHERE number <= ?1") {}
@@ -305,22 +307,28 @@ void HistoryLog::prune_if_due() {
     pruned_at_ = now;
 }
 
+/// The rows of messages that came before: a range. Of a message that waited long the younger rows stay.
 bool HistoryLog::prune(Instant before) {
     const std::int64_t end = MessageId::first_at(before).value();
-    writing_->stretch_end.bind(1, end).bind(2, stretch_rows);
+    const std::int64_t at = to_stored(before);
+    writing_->stretch_end.bind(1, end).bind(2, stretch_rows).bind(3, at);
     std::optional<std::pair<std::int64_t, std::int64_t>> stretch_end;
     if (auto rows = writing_->stretch_end.rows(); rows.step()) {
         stretch_end.emplace(writing_->stretch_end.integer(0), writing_->stretch_end.integer(1));
     }
     if (stretch_end) {
-        writing_->prune.bind(1, stretch_end->first).bind(2, stretch_end->second).run();
+        writing_->prune.bind(1, stretch_end->first).bind(2, stretch_end->second).bind(3, at).run();
         return false;
     }
     if (!prune_transcripts(before)) {
         return false;
     }
-    writing_->prune_last.bind(1, end).run();
-    writing_->prune_gateway.bind(1, to_stored(before)).run();
+    writing_->prune_last.bind(1, end).bind(2, at).run();
+    // What has an id from a time when the clock was wrong.
+    writing_->prune_ahead.bind(1, MessageId::first_at(clock_.wall() + std::chrono::hours(24)).value())
+        .bind(2, at)
+        .run();
+    writing_->prune_gateway.bind(1, at).run();
     return true;
 }
 

@@ -13,7 +13,11 @@ constexpr std::chrono::minutes no_room_pause{5};
 
 void put_off(RecipientUpdate& update) {
     const Telling telling = *std::exchange(update.telling, std::nullopt);
-    if (telling.notice == Notice::failed) {
+    if (telling.notice == Notice::failed && telling.by_hand) {
+        // An operator wants it returned, and never delivered.
+        update.state = RecipientState::held;
+        update.last_reply = "(held: the disk has no room for the report; return it again) " + update.last_reply;
+    } else if (telling.notice == Notice::failed) {
         update.state = RecipientState::waiting;
         update.failed = false;
         update.next_attempt_at = telling.at + no_room_pause;

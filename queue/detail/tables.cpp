@@ -4,6 +4,8 @@ namespace postern::queue::detail {
 
 namespace {
 
+/// One notice tells of so many: a larger one would be taken nowhere. The next one tells of the rest.
+constexpr std::int64_t untold_max = 1000;
 constexpr std::string_view due_condition =
     "FROM recipient AS r JOIN message AS m ON m.id = r.message WHERE r.backend = ?1 AND r.state <= 2 AND "
     "r.next_attempt_at <= ?2 "
@@ -149,8 +151,8 @@ std::optional<Recipient> Tables::recipient(MessageId message, Ordinal ordinal) {
 std::vector<Recipient> Tables::untold(MessageId message) {
     Statement select(connection_,
                      "SELECT " + std::string(recipient_columns) +
-                         " FROM recipient AS r WHERE r.message = ?1 AND r.state = ?2 AND r.delay_told = 0");
-    select.bind(1, message.value()).bind(2, static_cast<std::int64_t>(RecipientState::waiting));
+                         " FROM recipient AS r WHERE r.message = ?1 AND r.state = ?2 AND r.delay_told = 0 LIMIT ?3");
+    select.bind(1, message.value()).bind(2, static_cast<std::int64_t>(RecipientState::waiting)).bind(3, untold_max);
     std::vector<Recipient> found;
     for (auto rows = select.rows(); rows.step();) {
         found.push_back(read_recipient(select));

@@ -42,6 +42,7 @@ public:
     [[nodiscard]] std::optional<Envelope> envelope(MessageId message);
     [[nodiscard]] std::optional<Recipient> recipient(MessageId message, Ordinal ordinal);
     /// Recipients of a message that wait for another attempt, and of whose delay its sender has not heard.
+    /// The first thousand.
     [[nodiscard]] std::vector<Recipient> untold(MessageId message);
     void mark_delay_told(MessageId message, Ordinal ordinal);
     /// At least the first `octets` of the content, or all of it.

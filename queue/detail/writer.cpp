@@ -65,6 +65,11 @@ Writer::Writer(WriterOptions options, std::unique_ptr<Connection> connection, st
 }
 
 Writer::~Writer() {
+    end();
+    keep_log_of_others();
+}
+
+void Writer::end() {
     if (thread_.joinable()) {
         {
             const std::lock_guard lock(mutex_);
@@ -74,7 +79,6 @@ Writer::~Writer() {
         work_.notify_one();
         thread_.join();
     }
-    keep_log_of_others();
 }
 
 void Writer::push(std::unique_ptr<Command> command) {

@@ -94,6 +94,8 @@ public:
            const Clock& clock, StoreListener& listener);
     /// Does what was pushed before, and ends. By hand, it leaves it: its commands go unanswered, as in a crash.
     ~Writer();
+    /// Carries out what was pushed, and ends; what comes later stays undone. The destructor does it too.
+    void end();
     Writer(const Writer&) = delete;
     Writer& operator=(const Writer&) = delete;
 

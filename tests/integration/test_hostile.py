@@ -147,7 +147,6 @@ def test_a_full_disk_refuses_for_now_and_loses_nothing(small_disk, tmp_path):
     assert accepted and refused is not None
     assert refused.smtp_code == 452 and b"4.3.1" in refused.smtp_error
     assert len(gateway.list()) == len(accepted)
-    assert "Taking in" in gateway.run("status").stdout
     # Somebody else takes the rest: even then it starts, shows its queue, and delivers.
     try:
         with open(small_disk / "rest", "wb", buffering=0) as rest:
@@ -161,7 +160,6 @@ def test_a_full_disk_refuses_for_now_and_loses_nothing(small_disk, tmp_path):
     wait_until(lambda: {subject for subject, _ in back.received} == set(accepted), "delivery of all that was accepted")
     (small_disk / "rest").unlink(missing_ok=True)
     served(gateway, back, "after-the-full-disk")
-    assert "Taking in" not in gateway.run("status").stdout
     wait_until(lambda: gateway.list() == [], "empty queue")
     assert gateway.stop() == 0
     back.close()

@@ -4,6 +4,8 @@ import signal
 import smtplib
 import time
 
+import pytest
+
 from conftest import MemoryStore, Process, POSTERN, wait_until
 
 
@@ -87,6 +89,20 @@ def test_a_mistake_in_the_file_does_not_blind_the_operator_of_a_gateway_that_run
     done = gateway.run("status")
     assert done.returncode == 78 and "unknwon" in done.stderr and done.stdout == ""
     gateway.config.write_text(text)
+
+
+def test_status_says_when_nothing_is_taken_in_and_why(gateway, store):
+    store.close()
+    assert gateway.stop() == 0
+    gateway.config.write_text(gateway.config.read_text().replace("queue: {", "queue: { maximum_messages: 1,"))
+    gateway.start()
+    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
+        client.sendmail("a@example.org", ["a@example.com"], "Subject: x\r\n\r\nx\r\n")
+        with pytest.raises(smtplib.SMTPSenderRefused, match="452"):
+            client.sendmail("a@example.org", ["a@example.com"], "Subject: x\r\n\r\nx\r\n")
+    shown = gateway.run("status").stdout
+    assert "Taking in" in shown and "NOTHING" in shown and "queue.maximum_messages: 1" in shown, shown
+    assert "queue.maximum_messages" in json.loads(gateway.run("status", "--json").stdout)["disk"]["obstacle"]
 
 
 def test_what_an_operator_orders_is_in_the_log(gateway):

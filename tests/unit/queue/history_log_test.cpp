@@ -100,6 +100,32 @@ TEST_F(HistoryLogTest, AMessageWithManyRowsIsCutToo) {
     EXPECT_EQ(rows(), 3000);
 }
 
+TEST_F(HistoryLogTest, OfAMessageThatWaitedLongTheYoungRowsStay) {
+    HistoryLog log(by_hand(), hand_, warn());
+    const MessageId old = MessageId::first_at(hand_.now);
+    for (int hour = 0; hour <= 48; ++hour) {
+        log.add(event(old, hand_.now + std::chrono::hours(hour)));
+    }
+    log.drain();
+    hand_.now += keep + std::chrono::hours(24) + std::chrono::minutes(30);
+    log.write_waiting();
+    EXPECT_EQ(rows(), 24) << "of the last day";
+    hand_.now += std::chrono::hours(25);
+    log.write_waiting();
+    EXPECT_EQ(rows(), 0);
+}
+
+TEST_F(HistoryLogTest, WhatHasAnIdFromTheFutureGoesByItsOwnTime) {
+    HistoryLog log(by_hand(), hand_, warn());
+    const MessageId ahead = MessageId::first_at(hand_.now + std::chrono::hours(24 * 365));
+    log.add(event(ahead, hand_.now));
+    log.add(event(ahead, hand_.now + keep));
+    log.drain();
+    hand_.now += keep + std::chrono::hours(1);
+    log.write_waiting();
+    EXPECT_EQ(rows(), 1);
+}
+
 TEST_F(HistoryLogTest, WhatIsAboutTheGatewayGoesByItsOwnTime) {
     HistoryLog log(by_hand(), hand_, warn());
     log.add(event(MessageId(), hand_.now));

@@ -293,6 +293,18 @@ TEST_F(DamageTest, IsFoundInEveryColumnThatNeverChanges) {
     }
 }
 
+TEST_F(DamageTest, AMissingPartIsNotTheEndOfTheContent) {
+    for (std::uint32_t part = 0; part < 3; ++part) {
+        EXPECT_TRUE(reader()->content_part(damaged_, part).has_value());
+    }
+    EXPECT_EQ(*reader()->content_part(damaged_, 3), "");
+    store_.reset();
+    detail::Connection(options_.path, detail::OpenMode::read_write).execute("DELETE FROM chunk WHERE number = 1");
+    const auto missing = reader()->content_part(damaged_, 1);
+    ASSERT_TRUE(missing.has_error());
+    EXPECT_EQ(missing.error(), ReadError::damaged);
+}
+
 TEST_F(DamageTest, DoesNotKeepOthersFromBeingLoaded) {
     store_.reset();
     detail::Connection(options_.path, detail::OpenMode::read_write)

@@ -1,6 +1,9 @@
 // Reports in the transaction of the result that caused them: there with it, gone without it, whatever the disk does.
+#include <gmock/gmock.h>
+
 #include <map>
 
+#include "queue/returning.hpp"
 #include "tests/unit/queue/fault_vfs.hpp"
 #include "tests/unit/queue/store_fixture.hpp"
 
@@ -170,7 +173,8 @@ TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
     options_.log_octets_max = 64 << 10;
     options_.checkpoint_pages = 4;
     open();
-    const MessageId id = accept({"a@example.com"}, "content");
+    const MessageId id = accept({"a@example.com", "c@example.com"}, "content");
+    EXPECT_EQ(try_record({update(id, 1, RecipientState::held)}), StoreStatus::stored);
     RecipientUpdate waits = update(id, 0, RecipientState::waiting, Instant(Duration(77)));
     waits.attempts = 3;
     waits.backend = "stores";
@@ -184,6 +188,13 @@ TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
         static_cast<void>(send({"b@example.com"}, std::string(9'000, 'x')));
     }
     ASSERT_EQ(store_->admit(0), StoreStatus::disk_full);
+    // What an operator wants returned is never delivered for want of room.
+    RecipientUpdate back = update(id, 1, RecipientState::parked);
+    return_by_hand(back, reader()->find(id)->recipients[1], "a virus", Instant(Duration(78)));
+    EXPECT_EQ(try_record({back}), StoreStatus::stored);
+    EXPECT_EQ(reader()->find(id)->recipients[1].state, RecipientState::held);
+    EXPECT_THAT(reader()->find(id)->recipients[1].last_reply, testing::HasSubstr("a virus"));
+    ears_.put_offs = 0;
     RecipientUpdate late;
     late.message = id;
     late.state = RecipientState::waiting;
@@ -202,6 +213,20 @@ TEST_F(StoreReportTest, ADelayThatCannotBeToldChangesNothing) {
     EXPECT_TRUE(ears_.await([&] { return store_->admit(0) == StoreStatus::stored; }));
     EXPECT_EQ(try_record({late}), StoreStatus::stored);
     EXPECT_EQ(reports().size(), 1U);
+}
+
+TEST(ReturnByHand, DoesNotSayThatItExpiredWhenAnotherReturnFoundNoWay) {
+    Recipient recipient(*mail::Mailbox::parse("a@example.com", mail::Utf8::refused));
+    recipient.state = RecipientState::held;
+    RecipientUpdate update;
+    return_by_hand(update, recipient, "a virus", Instant());
+    recipient.state = RecipientState::parked;
+    recipient.last_reply = update.last_reply;
+    return_by_hand(update, recipient, "", Instant());
+    EXPECT_FALSE(update.telling->expired);
+    recipient.last_reply = "(expired)";
+    return_by_hand(update, recipient, "", Instant());
+    EXPECT_TRUE(update.telling->expired);
 }
 
 TEST_F(StoreReportTest, OneNoticeTellsOfAllThatWait) {

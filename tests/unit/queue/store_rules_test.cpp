@@ -125,12 +125,13 @@ TEST_F(StoreRulesTest, WhatWasCountedWrongIsFoundAndPutRight) {
         detail::Connection file(options_.path, detail::OpenMode::read_write);
         file.execute(
             "UPDATE meta SET value = 5 WHERE key = 'messages'; DELETE FROM recipient_count WHERE state = 3;"
-            "UPDATE recipient_count SET recipients = 17 WHERE state = 0; INSERT INTO recipient_count VALUES (4, 2)");
+            "UPDATE recipient_count SET recipients = 17 WHERE state = 0; INSERT INTO recipient_count VALUES (4, 2);"
+            "INSERT OR REPLACE INTO recipient_count VALUES (7, 3)");
     }
     open();
     const auto found = reader()->backlog();
     ASSERT_TRUE(found.has_value());
-    EXPECT_EQ(found->miscount.describe(), "messages -3, ready -15, held +1, parked -2");
+    EXPECT_EQ(found->miscount.describe(), "messages -3, ready -15, held +1, parked -2, returned -3");
     static_cast<void>(accept({"e@example.com"}, "x"));  // what happens between finding and mending is no matter
     std::promise<StoreStatus> mended;
     store_->mend_counts(found->miscount, [&](StoreStatus status) { mended.set_value(status); });
