@@ -27,7 +27,7 @@ void ClockJumps::observe(queue::Instant wall, queue::SteadyInstant steady) {
             jumps_.front().from = jumps_[1].from;
             jumps_.erase(jumps_.begin() + 1);
         }
-        jumps_.push_back({*wall_before, jumped});
+        jumps_.push_back({wall - jumped, jumped});
     } else if (jumped < -drift) {
         queue::Duration back = -jumped;
         while (!jumps_.empty() && back.count() > 0) {

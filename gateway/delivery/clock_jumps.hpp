@@ -25,7 +25,7 @@ public:
 
 private:
     struct Jump {
-        queue::Instant from;
+        queue::Instant from;  ///< at the latest, by the clock as it was: perhaps some time passed before it jumped
         queue::Duration by;
     };
     std::vector<Jump> jumps_;  // in the order in which they came

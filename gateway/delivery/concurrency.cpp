@@ -11,6 +11,7 @@ constexpr std::uint32_t allowed_at_first = 4;
 constexpr std::uint32_t allowed_after_outage = 2;
 constexpr double never_slow_ms = 250;
 constexpr double slow_factor = 4;
+constexpr std::chrono::seconds trouble_pause{1};
 constexpr double average_weight = 0.1;
 constexpr double best_rise = 1.0005;  // a tenth in 200 transactions
 
@@ -35,6 +36,9 @@ void Concurrency::worked(queue::SteadyInstant began, queue::SteadyInstant now, d
     if (allowed_ >= connections_) {
         return;
     }
+    if (met_trouble_ && allowed_ + 1 >= troubled_at_ && now - lowered_ < trouble_pause) {
+        return;
+    }
     if (!met_trouble_ || ++successes_ >= allowed_) {
         ++allowed_;
         successes_ = 0;
@@ -50,6 +54,7 @@ void Concurrency::lower(double factor, queue::SteadyInstant began, queue::Steady
         return;
     }
     lowered_ = now;
+    troubled_at_ = allowed_;
     allowed_ = std::max<std::uint32_t>(1, static_cast<std::uint32_t>(static_cast<double>(allowed_) * factor));
 }
 

@@ -1,9 +1,10 @@
 // How many transactions an endpoint gets at once: found, not configured. Pure.
 //
-// Grows by one with each success (which doubles it every round) until trouble was met once, then by one a round; halves
-// on trouble, once a round; and gives way by a tenth, once a round, while answers take more than four times as long as
-// they do at best. A store that answers within `never_slow` is never held back: below that, waiting is cheaper than
-// idling. Always between 1 and `connections`.
+// Grows by one with each success (which doubles it every round) until trouble was met once, then by one a round, and
+// to where it was met not within a second: a store that takes no more connections is not knocked at for each success;
+// halves on trouble, once a round; and gives way by a tenth, once a round, while answers take more than four times as
+// long as they do at best. A store that answers within `never_slow` is never held back: below that, waiting is cheaper
+// than idling. Always between 1 and `connections`.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +41,7 @@ private:
     bool met_trouble_ = false;        ///< grow slowly
     double latency_ms_ = 0;           ///< moving average
     double best_ms_ = 0;              ///< the lowest average, rising slowly, so that a better past is forgotten
+    std::uint32_t troubled_at_ = 0;   ///< so many met trouble last
     queue::SteadyInstant lowered_{};  ///< what began before belongs to a round that was punished already
 };
 

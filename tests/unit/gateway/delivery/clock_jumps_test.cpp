@@ -34,6 +34,20 @@ TEST_F(ClockJumpsTest, TimeThatPassesCounts) {
     EXPECT_EQ(age(accepted), 72h);
 }
 
+TEST_F(ClockJumpsTest, NorForWhatCameBetweenTheLastLookAndTheJump) {
+    pass(1h);
+    wall_ += 5s;  // nobody looks
+    steady_ += 5s;
+    const Instant accepted = wall_;
+    wall_ += 2s;
+    steady_ += 2s;
+    set_clock(240h);
+    EXPECT_EQ(age(accepted), 2s);
+    const Instant later = wall_;
+    pass(1h);
+    EXPECT_EQ(age(later), 1h);
+}
+
 TEST_F(ClockJumpsTest, TimeThatIsJumpedOverDoesNot) {
     const Instant accepted = wall_;
     pass(2h);

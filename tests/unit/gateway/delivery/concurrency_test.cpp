@@ -48,6 +48,21 @@ TEST_F(ConcurrencyTest, HalvesOnTroubleOnceARoundAndGrowsSlowlyAfter) {
     EXPECT_EQ(concurrency.allowed(), 9U);
 }
 
+TEST_F(ConcurrencyTest, AStoreThatTakesNoMoreIsNotKnockedAtForEachSuccess) {
+    Concurrency concurrency(16);
+    int refused = 0;
+    for (const auto until = now + 10s; now < until;) {
+        work(concurrency, 5ms, 1);
+        if (concurrency.allowed() > 4) {  // the fifth connection is refused
+            fail(concurrency);
+            ++refused;
+        }
+        EXPECT_LE(concurrency.allowed(), 5U);
+    }
+    EXPECT_LE(refused, 12);
+    EXPECT_GE(refused, 8) << "and still it is found out when it takes more";
+}
+
 TEST_F(ConcurrencyTest, NeverBelowOne) {
     Concurrency concurrency(3);
     for (int i = 0; i < 10; ++i) {
