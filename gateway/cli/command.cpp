@@ -72,10 +72,14 @@ void Invocation::complain(std::string_view line) const {
 
 std::shared_ptr<const config::Config> Invocation::load_config() const {
     const config::Loaded loaded = context.load_config(config_file);
-    for (const config::Problem& problem : loaded.problems) {
+    complain(loaded.problems);
+    return loaded.config;
+}
+
+void Invocation::complain(const std::vector<config::Problem>& problems) const {
+    for (const config::Problem& problem : problems) {
         context.terminal.err.write(problem.to_string() + '\n');
     }
-    return loaded.config;
 }
 
 CLI::App& add_command(CLI::App& parent, Invocation& invocation, const std::string& name, const std::string& description,

@@ -81,6 +81,8 @@ struct Invocation {
     void complain(std::string_view line) const;  ///< to standard error, behind "postern: "
     /// Loads the configuration; nullptr when it is bad: all problems were printed, and exit_config is due.
     [[nodiscard]] std::shared_ptr<const config::Config> load_config() const;
+    /// What is wrong with the configuration, a line each.
+    void complain(const std::vector<config::Problem>& problems) const;
 };
 
 using Declare = std::function<void(CLI::App& root, Invocation& invocation)>;

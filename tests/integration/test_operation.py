@@ -71,11 +71,7 @@ def test_configuration_errors_are_told_whole(gateway):
 
 
 def test_a_mistake_in_the_file_does_not_blind_the_operator_of_a_gateway_that_runs(gateway):
-    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
-        client.ehlo("client.example.org")
-        client.mail("a@example.org")
-        client.rcpt("full-one@example.com")
-        assert client.data("Subject: x\r\n\r\nx\r\n")[0] == 250
+    send(gateway, ["full-one@example.com"])
     text = gateway.config.read_text()
     gateway.config.write_text(text + "unknwon: 1\n")
     done = gateway.run("status")
@@ -96,18 +92,16 @@ def test_status_says_when_nothing_is_taken_in_and_why(gateway, store):
     assert gateway.stop() == 0
     gateway.config.write_text(gateway.config.read_text().replace("queue: {", "queue: { maximum_messages: 1,"))
     gateway.start()
-    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
-        client.sendmail("a@example.org", ["a@example.com"], "Subject: x\r\n\r\nx\r\n")
-        with pytest.raises(smtplib.SMTPSenderRefused, match="452"):
-            client.sendmail("a@example.org", ["a@example.com"], "Subject: x\r\n\r\nx\r\n")
+    send(gateway, ["a@example.com"])
+    with pytest.raises(smtplib.SMTPSenderRefused, match="452"):
+        send(gateway, ["a@example.com"])
     shown = gateway.run("status").stdout
     assert "Taking in" in shown and "NOTHING" in shown and "queue.maximum_messages: 1" in shown, shown
     assert "queue.maximum_messages" in json.loads(gateway.run("status", "--json").stdout)["disk"]["obstacle"]
 
 
 def test_what_an_operator_orders_is_in_the_log(gateway):
-    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
-        client.sendmail("a@example.org", ["full-one@example.com", "full-two@example.com"], "Subject: x\r\n\r\nx\r\n")
+    send(gateway, ["full-one@example.com", "full-two@example.com"])
     assert gateway.run("queue", "hold", "--all", "--yes").returncode == 0
     gateway.process.await_line(r' info ordered verb=hold recipients=2 actor="\S+: queue hold --all"$')
     [message] = gateway.list()
@@ -116,11 +110,7 @@ def test_what_an_operator_orders_is_in_the_log(gateway):
 
 
 def test_who_asks_why_about_somebody_else_hears_so(gateway):
-    with smtplib.SMTP("127.0.0.1", gateway.port) as client:
-        client.ehlo("client.example.org")
-        client.mail("a@example.org")
-        client.rcpt("full-one@example.com")
-        assert client.data("Subject: x\r\n\r\nx\r\n")[0] == 250
+    send(gateway, ["full-one@example.com"])
     [message] = gateway.list()
     done = gateway.run("queue", "why", message["id"], "nobody@example.com")
     assert done.returncode == 1 and "nobody@example.com does not wait in it; `postern history" in done.stderr

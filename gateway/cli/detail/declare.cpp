@@ -78,9 +78,7 @@ int with_running_gateway(const Invocation& invocation, const config::Loaded& loa
             return use(**operations);
         }
     }
-    for (const config::Problem& problem : loaded.problems) {
-        invocation.context.terminal.err.write(problem.to_string() + '\n');
-    }
+    invocation.complain(loaded.problems);
     return exit_config;
 }
 
